@@ -1,0 +1,1 @@
+"""Boarfish at work on real data; one folder a task."""
