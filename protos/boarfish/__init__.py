@@ -1,0 +1,1 @@
+"""What apps install: generated stubs, `Client`, and the `boarfish` command."""

@@ -1,0 +1,1 @@
+"""What the services share: harness, settings, lake, database, outbox, telemetry."""

@@ -1,0 +1,1 @@
+"""A plain library: profiles, drift, rot, subgroups, bias, feedback loops, gates, reports, the ledger."""

@@ -1,0 +1,1 @@
+"""Each speed and memory claim of the README as one command that prints it beside its peer."""

@@ -1,0 +1,1 @@
+"""Streamlit pages over the services; they see the world through gRPC alone."""
