@@ -1,0 +1,182 @@
+"""The one server harness: what every service is run by, from its first bind to its last acknowledged call.
+
+Readiness decides health; stopping is NOT_SERVING, drain, close. Signals belong to `run`, the process's entry point.
+"""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.common import telemetry
+from services.common.calls import CallInterceptor
+from services.common.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+EXIT_FAILED, EXIT_PORT_IN_USE = 1, 2
+
+
+class PortInUse(Exception):
+    """The address that a service should listen on is taken."""
+
+
+class Harness:
+    """What a service's start function is given: the server to add itself to, and a say in readiness and stopping."""
+
+    def __init__(self, name: str, settings: Settings, server: grpc.aio.Server) -> None:
+        self.name = name
+        self.settings = settings
+        self.port = 0
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._server = server
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._names = ["", health.SERVICE_NAME]
+        self._callbacks: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def add_service(
+        self,
+        add_to_server: Callable[[Any, grpc.aio.Server], None],
+        servicer: Any,
+        descriptor: ServiceDescriptor,
+    ) -> None:
+        """Serves `servicer` by its generated `add_..._to_server`; reflection and health follow."""
+        add_to_server(servicer, self._server)
+        self._names.append(descriptor.full_name)
+
+    async def set_ready(self, ready: bool, reason: str = "") -> None:
+        """What health checks answer from now on, for the server and each of its services."""
+        state = (
+            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        )
+        for name in self._names:
+            await self._health.set(name, state)
+        logger.info("ready" if ready else "not ready", extra={"reason": reason} if reason else {})
+
+    def on_stop(self, callback: Callable[[], Awaitable[None]]) -> None:
+        """Runs `callback` after the drain; the last one added runs first."""
+        self._callbacks.append(callback)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        """Runs a background task until the service stops. An exception in it is logged and stops the process."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
+        return task
+
+    def _task_ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        logger.error("background task failed", exc_info=error, extra={"task": task.get_name()})
+        self.failure = error
+        self.stopping.set()
+
+    async def _start(self, address: str) -> None:
+        reflection.enable_server_reflection([*self._names[1:], reflection.SERVICE_NAME], self._server)
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise PortInUse(
+                f"{self.name} cannot listen on {address}: the port is in use. Stop what listens there, or set "
+                f"BOARFISH_{self.name.upper()}_ADDRESS to another address."
+            ) from error
+        await self._server.start()
+
+    async def _stop(self) -> None:
+        await self.set_ready(False, "stopping")
+        self.stopping.set()
+        await self._server.stop(self.settings.drain_s)
+        for callback in reversed(self._callbacks):
+            try:
+                await callback()
+            except Exception:
+                logger.exception("stopping was not clean")
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def serving(
+    name: str, address: str, settings: Settings, start: Callable[[Harness], Awaitable[None]]
+) -> AsyncIterator[Harness]:
+    """Serves while the block runs. `start` adds the services and may spawn tasks; the server is ready when it returns.
+
+    The port is bound before `start` runs its course, so that a taken one is found first. Raises `PortInUse`.
+    """
+    interceptor = CallInterceptor(
+        name, default_deadline_s=settings.default_deadline_s, traced=bool(settings.otlp_endpoint)
+    )
+    options = [
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", settings.max_message_bytes),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
+    ]
+    server = grpc.aio.server(interceptors=[interceptor], options=options)
+    harness = Harness(name, settings, server)
+    try:
+        await start(harness)
+        await harness._start(address)
+        await harness.set_ready(True)
+        yield harness
+    finally:
+        await harness._stop()
+
+
+def run(name: str, address: str, settings: Settings, start: Callable[[Harness], Awaitable[None]]) -> None:
+    """Runs one service until SIGTERM or SIGINT, then exits: 0 when asked to stop, 1 when it failed, 2 when its port is taken."""
+    import uvloop
+
+    telemetry.set_up_logging(name, settings)
+    telemetry.set_up_tracing(name, settings)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        sys.exit(runner.run(_run(name, address, settings, start)))
+
+
+async def _run(
+    name: str, address: str, settings: Settings, start: Callable[[Harness], Awaitable[None]]
+) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        if metrics := settings.metrics_address(name):
+            _serve_metrics(name, metrics)
+        async with serving(name, address, settings, start) as harness:
+            logger.info("serving", extra={"address": address, "port": harness.port})
+            waits = [loop.create_task(stop.wait()), loop.create_task(harness.stopping.wait())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+        return EXIT_FAILED if harness.failure else 0
+    except PortInUse as error:
+        print(error, file=sys.stderr)
+        return EXIT_PORT_IN_USE
+    except Exception:
+        logger.exception("could not start")
+        return EXIT_FAILED
+
+
+def _serve_metrics(name: str, address: str) -> None:
+    try:
+        telemetry.serve_metrics(address)
+    except OSError as error:
+        raise PortInUse(
+            f"{name} cannot show its metrics on {address}: the port is in use. Set BOARFISH_{name.upper()}_METRICS_ADDRESS "
+            "to another address, or to nothing to turn them off."
+        ) from error

@@ -1,0 +1,102 @@
+"""What a process can be told from outside: frozen settings, read once at its entry point.
+
+Every field is an environment variable with the prefix `BOARFISH_` (`BOARFISH_HOME`, `BOARFISH_INGESTION_ADDRESS`). A service adds
+fields of its own by a subclass in `services/<name>/settings.py`.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+SERVICES = ("ingestion", "training", "inference", "monitoring")
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Settings that every service has."""
+
+    model_config = SettingsConfigDict(env_prefix="BOARFISH_", frozen=True, extra="ignore")
+
+    home: Path = Field(default=Path(".boarfish"), description="Folder that holds all state.")
+    ingestion_address: str = Field(
+        default="127.0.0.1:50051", description="Where ingestion listens and is called."
+    )
+    training_address: str = Field(
+        default="127.0.0.1:50052", description="Where training listens and is called."
+    )
+    inference_address: str = Field(
+        default="127.0.0.1:50053", description="Where inference listens and is called."
+    )
+    monitoring_address: str = Field(
+        default="127.0.0.1:50054", description="Where monitoring listens and is called."
+    )
+    dashboards_address: str = Field(default="127.0.0.1:8501", description="Where the dashboards listen.")
+    ingestion_metrics_address: str = Field(
+        default="127.0.0.1:50151", description="Prometheus metrics; empty: off."
+    )
+    training_metrics_address: str = Field(
+        default="127.0.0.1:50152", description="Prometheus metrics; empty: off."
+    )
+    inference_metrics_address: str = Field(
+        default="127.0.0.1:50153", description="Prometheus metrics; empty: off."
+    )
+    monitoring_metrics_address: str = Field(
+        default="127.0.0.1:50154", description="Prometheus metrics; empty: off."
+    )
+    database_url: str = Field(
+        default="", description="SQLAlchemy URL; empty: an SQLite file for each service under home."
+    )
+    max_message_bytes: int = Field(
+        default=65 * MIB, ge=MIB, description="Largest gRPC message taken or sent, in bytes."
+    )
+    default_deadline_s: float = Field(
+        default=60.0, gt=0, description="Deadline of a unary call whose caller set none, in seconds."
+    )
+    drain_s: float = Field(
+        default=10.0,
+        ge=0,
+        description="How long calls in flight may finish when a service stops, in seconds.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe log line kept."
+    )
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="JSON lines, or lines for people."
+    )
+    otlp_endpoint: str = Field(
+        default="", description="gRPC endpoint of an OpenTelemetry collector; empty: tracing is off."
+    )
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def lake_path(self) -> Path:
+        """The lake's root folder."""
+        return self.home / "lake"
+
+    @property
+    def models_path(self) -> Path:
+        """The model store's root folder."""
+        return self.home / "models"
+
+    @property
+    def logs_path(self) -> Path:
+        """Where the supervisor keeps each process's log."""
+        return self.home / "logs"
+
+    def address(self, name: str) -> str:
+        """Address of a service or of the dashboards."""
+        return str(getattr(self, f"{name}_address"))
+
+    def metrics_address(self, name: str) -> str:
+        """Where a service shows its metrics; empty when it does not."""
+        return str(getattr(self, f"{name}_metrics_address"))
+
+    def database(self, name: str) -> str:
+        """SQLAlchemy URL of a service's database."""
+        return self.database_url or f"sqlite:///{self.home / name}.db"

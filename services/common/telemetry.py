@@ -1,0 +1,89 @@
+"""Logs, metrics and traces, the same for every service.
+
+Logs are JSON lines on standard error, each with the request and trace id of the call that it belongs to. Metrics are
+Prometheus counters and histograms behind an HTTP port. Traces go to an OpenTelemetry collector when one is named and cost nothing otherwise.
+"""
+
+import contextvars
+import datetime as dt
+import json
+import logging
+import sys
+from typing import Any
+
+from opentelemetry import trace
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+
+from services.common.settings import Settings
+
+request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
+
+REGISTRY = CollectorRegistry()
+CALLS = Counter("boarfish_calls", "RPCs answered.", ("service", "method", "code"), registry=REGISTRY)
+LATENCY = Histogram(
+    "boarfish_call_seconds",
+    "Time from an RPC's arrival to its end.",
+    ("service", "method"),
+    registry=REGISTRY,
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+
+_STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; `extra` fields stand beside the message."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            line["trace_id"] = format(span.trace_id, "032x")
+        line.update({key: value for key, value in vars(record).items() if key not in _STANDARD_FIELDS})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def set_up_logging(service: str, settings: Settings) -> None:
+    """Sends the process's log lines to standard error in the chosen form."""
+    handler = logging.StreamHandler(sys.stderr)
+    console = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(JsonFormatter(service) if settings.log_format == "json" else console)
+    logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
+    for chatty in ("httpx", "httpcore", "alembic", "py4j"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def set_up_tracing(service: str, settings: Settings) -> None:
+    """Sends spans to the collector that the settings name; does nothing when they name none."""
+    if not settings.otlp_endpoint:
+        return
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"boarfish-{service}"}))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True))
+    )
+    trace.set_tracer_provider(provider)
+
+
+def serve_metrics(address: str) -> None:
+    """Answers Prometheus at `host:port`; `OSError` when the port is taken."""
+    host, _, port = address.rpartition(":")
+    start_http_server(int(port), addr=host, registry=REGISTRY)
