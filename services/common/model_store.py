@@ -1,13 +1,13 @@
 """The model store: each model version in a folder of its own, named by its manifest's SHA-256, never changed.
 
 Training adds versions, inference reads them. `<root>/<id>/manifest.json` is a `ModelVersion` as proto JSON
-(without `id` and `model_card`, which follow from the rest); it names every other file with its SHA-256, so the id
-vouches for all of them:
+(without `id` and `model_card`, which follow from the rest); it names every other file with its SHA-256, so
+the id vouches for all of them:
 
     model.onnx  model.mar  weights.*  task.json  reference_profile.binpb  model_card.md  evaluation.json
 
-Whatever is handed out is hashed first. A version that is being added becomes visible by one rename, whole or not
-at all.
+Whatever is handed out is hashed first. A version that is being added becomes visible by one rename, whole or
+not at all.
 """
 
 import functools
@@ -101,8 +101,8 @@ class ModelStore:
     def add(self, folder: Path, manifest: training_pb2.ModelVersion) -> StoredModel:
         """Adds the files of `folder` as a version; added again with an equal manifest it is the same version.
 
-        `manifest.files` is filled in from the files of `folder` (its top level; a manifest there is left out);
-        `id` and `model_card` of `manifest` are ignored. Returns once everything is on disk.
+        `manifest.files` is filled in from the files of `folder` (its top level, without a manifest); `id`
+        and `model_card` of `manifest` are ignored. Returns once everything is on disk.
 
         Raises:
             FailedPrecondition: `folder` lacks one of `REQUIRED_FILES`, or the root cannot be written.
@@ -128,7 +128,7 @@ class ModelStore:
         return self._open(identity)
 
     def list(self, task_name: str = "") -> Sequence[StoredModel]:
-        """All versions (of one task where it is named), newest first. Raises as `get` does for a damaged one."""
+        """All versions, or those of one task, newest first. Raises as `get` does for a damaged one."""
         models = [self._open(identity) for identity in self._ids()]
         chosen = [model for model in models if task_name in ("", model.manifest.task_name)]
         return sorted(

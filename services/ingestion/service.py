@@ -1,0 +1,316 @@
+"""The RPCs of `IngestionService`: checks what comes, hands rows to the writers, reads datasets back."""
+
+import asyncio
+import datetime as dt
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy as sa
+from boarfish.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
+from boarfish.task_checks import check_task
+from boarfish.v1 import common_pb2, ingestion_pb2, ingestion_pb2_grpc
+from google.protobuf.struct_pb2 import Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common import pages
+from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
+from services.common.rows import RowSchema, canonical_text, read_arrow
+from services.common.storage import writing_to
+from services.ingestion import tables
+from services.ingestion.events import check_events
+from services.ingestion.writers import Writers
+
+MAX_LISTED_REJECTIONS = 1000
+IN_FLIGHT = 16
+READ_BYTES = 4 * 1024 * 1024
+
+
+class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
+    """See `protos/boarfish/v1/ingestion.proto`."""
+
+    def __init__(self, engine: sa.Engine, lake: Lake, writers: Writers) -> None:
+        self._engine = engine
+        self._lake = lake
+        self._writers = writers
+        self._schemas: dict[str, RowSchema] = {}
+
+    async def PutRecords(
+        self, request_iterator: AsyncIterator[ingestion_pb2.PutRecordsRequest], context: Any
+    ) -> ingestion_pb2.PutRecordsResponse:
+        answer = ingestion_pb2.PutRecordsResponse()
+        waiting: deque[asyncio.Task[Any]] = deque()
+        row_base = 0
+
+        async def settle() -> None:
+            written = await waiting.popleft()
+            if written.duplicate:
+                answer.duplicate_count += written.row_count
+            else:
+                answer.accepted_count += written.row_count
+            answer.dataset_version = max(answer.dataset_version, written.last_sequence)
+
+        try:
+            async for request in request_iterator:
+                schema = await self._schema(request.dataset)
+                checked = await asyncio.to_thread(schema.decode, request.batch)
+                answer.rejected_count += len(checked.rejected)
+                for row in checked.rejected[: MAX_LISTED_REJECTIONS - len(answer.rejected_rows)]:
+                    row.row_index += row_base
+                    answer.rejected_rows.append(row)
+                row_base += checked.row_count
+                if checked.rows.num_rows:
+                    writer = self._writers.of(TableKind.RECORDS, request.dataset)
+                    rows = pa.Table.from_batches([checked.rows])
+                    waiting.append(asyncio.create_task(writer.put(request.request_id, rows)))
+                if len(waiting) >= IN_FLIGHT:
+                    await settle()
+            while waiting:
+                await settle()
+        finally:
+            for task in waiting:
+                task.cancel()
+        return answer
+
+    async def LogPredictions(
+        self, request_iterator: AsyncIterator[ingestion_pb2.LogPredictionsRequest], context: Any
+    ) -> AsyncIterator[ingestion_pb2.LogPredictionsResponse]:
+        under_way: asyncio.Queue[tuple[ingestion_pb2.LogPredictionsRequest, asyncio.Task[Any]] | None]
+        under_way = asyncio.Queue(IN_FLIGHT)
+
+        async def take_in() -> None:
+            async for request in request_iterator:
+                rows = await asyncio.to_thread(_events, request)
+                writer = self._writers.of(TableKind.PREDICTIONS, request.deployment)
+                put = asyncio.create_task(writer.put_spooled(request.spool_id, request.offset, rows))
+                await under_way.put((request, put))
+
+        async def take_all_in() -> None:
+            try:
+                await take_in()
+            finally:
+                await under_way.put(None)
+
+        reader = asyncio.create_task(take_all_in())
+        try:
+            while (entry := await under_way.get()) is not None:
+                request, put = entry
+                await put
+                yield ingestion_pb2.LogPredictionsResponse(
+                    spool_id=request.spool_id, acknowledged_offset=request.offset
+                )
+            await reader
+        finally:
+            reader.cancel()
+
+    async def LogLabels(self, request: ingestion_pb2.LogLabelsRequest, context: Any) -> ingestion_pb2.LogLabelsResponse:
+        rows = _labels(request)
+        written = await self._writers.of(TableKind.LABELS, request.deployment).put(request.request_id, rows)
+        return ingestion_pb2.LogLabelsResponse(accepted_count=written.row_count, duplicate=written.duplicate)
+
+    async def CreateDataset(
+        self, request: ingestion_pb2.CreateDatasetRequest, context: Any
+    ) -> ingestion_pb2.CreateDatasetResponse:
+        if found := check_task(request.task):
+            raise InvalidArgument.of(*(FieldViolation(f"task.{one.field}", one.description) for one in found))
+        await asyncio.to_thread(self._create, request)
+        return ingestion_pb2.CreateDatasetResponse(dataset=await asyncio.to_thread(self._dataset, request.name))
+
+    async def GetDataset(
+        self, request: ingestion_pb2.GetDatasetRequest, context: Any
+    ) -> ingestion_pb2.GetDatasetResponse:
+        return ingestion_pb2.GetDatasetResponse(dataset=await asyncio.to_thread(self._dataset, request.name))
+
+    async def ListDatasets(
+        self, request: ingestion_pb2.ListDatasetsRequest, context: Any
+    ) -> ingestion_pb2.ListDatasetsResponse:
+        names = await asyncio.to_thread(self._names)
+        start = pages.position_of(request, request.page_token) or 0
+        end = start + pages.page_size(request.page_size)
+        found = [await asyncio.to_thread(self._dataset, name) for name in names[start:end]]
+        token = pages.next_token(request, end if end < len(names) else None)
+        return ingestion_pb2.ListDatasetsResponse(datasets=found, next_page_token=token)
+
+    async def ListDatasetVersions(
+        self, request: ingestion_pb2.ListDatasetVersionsRequest, context: Any
+    ) -> ingestion_pb2.ListDatasetVersionsResponse:
+        await asyncio.to_thread(self._dataset, request.dataset)
+        before = pages.position_of(request, request.page_token)
+        size = pages.page_size(request.page_size)
+        rows = await asyncio.to_thread(self._versions, request.dataset, before, size + 1)
+        versions = [
+            ingestion_pb2.DatasetVersion(
+                dataset=request.dataset,
+                version=row.last_sequence,
+                row_count=row.last_sequence,
+                create_time=_timestamp(row.create_time),
+            )
+            for row in rows[:size]
+        ]
+        token = pages.next_token(request, versions[-1].version if len(rows) > size else None)
+        return ingestion_pb2.ListDatasetVersionsResponse(versions=versions, next_page_token=token)
+
+    async def ReadDataset(
+        self, request: ingestion_pb2.ReadDatasetRequest, context: Any
+    ) -> AsyncIterator[ingestion_pb2.ReadDatasetResponse]:
+        await asyncio.to_thread(self._dataset, request.dataset)
+        table = self._lake.table(TableKind.RECORDS, request.dataset)
+        newest = await asyncio.to_thread(table.last_sequence)
+        version = request.version or newest
+        if version > newest:
+            raise NotFound(f"{request.dataset} has no version {version}; its newest is {newest}.")
+        if newest == 0:
+            return
+        names = [name for name in table.schema().names if name != SEQUENCE]
+        if unknown := [name for name in request.columns if name not in names]:
+            raise InvalidArgument.of(
+                FieldViolation("columns", f"{unknown[0]} is not a column of {request.dataset}; it has {', '.join(names)}")
+            )
+        batches = table.scan(version=version, columns=list(request.columns) or names)
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            rows_a_message = max(1, batch.num_rows * READ_BYTES // max(batch.nbytes, 1))
+            for start in range(0, batch.num_rows, rows_a_message):
+                part = _to_ipc(batch.slice(start, rows_a_message))
+                yield ingestion_pb2.ReadDatasetResponse(arrow_ipc=part, version=version)
+
+    async def UploadProfile(
+        self, request: ingestion_pb2.UploadProfileRequest, context: Any
+    ) -> ingestion_pb2.UploadProfileResponse:
+        problems = []
+        if request.kind == ingestion_pb2.PROFILE_KIND_REFERENCE and not request.HasField("task"):
+            problems.append(FieldViolation("task", "is missing; a reference profile needs the task of its model version"))
+        if request.kind == ingestion_pb2.PROFILE_KIND_WINDOW and not request.deployment:
+            problems.append(FieldViolation("deployment", "is missing; a window's profile needs the deployment that predicted"))
+        if problems:
+            raise InvalidArgument.of(*problems)
+        rows = pa.table(
+            {
+                "request_id": [request.request_id],
+                "subject": [request.subject],
+                "kind": [ingestion_pb2.ProfileKind.Name(request.kind).removeprefix("PROFILE_KIND_")],
+                "model_version": [request.model_version],
+                "deployment": [request.deployment],
+                "profile": pa.array([request.profile.SerializeToString()], pa.binary()),
+                "task": pa.array([request.task.SerializeToString() if request.HasField("task") else b""], pa.binary()),
+                "logged_time": _now(1),
+            }
+        )
+        written = await self._writers.of(TableKind.PROFILES, PROFILES).put(request.request_id, rows)
+        return ingestion_pb2.UploadProfileResponse(duplicate=written.duplicate)
+
+    async def _schema(self, dataset: str) -> RowSchema:
+        if dataset not in self._schemas:
+            found = await asyncio.to_thread(self._dataset, dataset)
+            self._schemas[dataset] = RowSchema.for_records(found.task)
+        return self._schemas[dataset]
+
+    def _create(self, request: ingestion_pb2.CreateDatasetRequest) -> None:
+        task = request.task.SerializeToString(deterministic=True)
+        query = sa.select(tables.datasets.c.task).where(tables.datasets.c.name == request.name)
+        with writing_to(self._lake.root), self._engine.begin() as connection:
+            present = connection.execute(query).scalar()
+            if present is None:
+                now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+                connection.execute(tables.datasets.insert().values(name=request.name, task=task, create_time=now))
+            elif present != task:
+                raise AlreadyExists(f"The dataset {request.name} is there already, with another task. Choose another name.")
+
+    def _names(self) -> list[str]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(sa.select(tables.datasets.c.name).order_by(tables.datasets.c.name)).scalars())
+
+    def _dataset(self, name: str) -> ingestion_pb2.Dataset:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(tables.datasets).where(tables.datasets.c.name == name)).first()
+        if row is None:
+            there = ", ".join(self._names()) or "none yet"
+            raise NotFound(f"There is no dataset {name!r}. There are: {there}.")
+        newest = self._lake.table(TableKind.RECORDS, name).last_sequence()
+        dataset = ingestion_pb2.Dataset(
+            name=name, latest_version=newest, row_count=newest, create_time=_timestamp(row.create_time)
+        )
+        dataset.task.ParseFromString(row.task)
+        return dataset
+
+    def _versions(self, dataset: str, before: int | None, limit: int) -> list[Any]:
+        commits = tables.commits
+        newest = self._lake.table(TableKind.RECORDS, dataset).last_sequence()
+        query = (
+            sa.select(commits.c.last_sequence, commits.c.create_time)
+            .where(commits.c.table_name == f"{TableKind.RECORDS}/{dataset}", commits.c.last_sequence <= newest)
+            .order_by(commits.c.number.desc())
+            .limit(limit)
+        )
+        if before is not None:
+            query = query.where(commits.c.last_sequence < before)
+        with self._engine.connect() as connection:
+            return list(connection.execute(query))
+
+
+def _events(request: ingestion_pb2.LogPredictionsRequest) -> pa.Table:
+    return check_events(read_arrow(request.arrow_ipc, "arrow_ipc"))
+
+
+def _labels(request: ingestion_pb2.LogLabelsRequest) -> pa.Table:
+    """Labels as rows of the lake. Raises `InvalidArgument` for a value that is no string, number or boolean."""
+    if request.WhichOneof("labels") == "columns":
+        columns = request.columns
+        count = len(columns.prediction_ids)
+        ids, values = list(columns.prediction_ids), list(columns.values)
+        sources = [columns.source] * count
+        times = [_micros(columns, "event_time")] * count
+        if "" in ids:
+            raise InvalidArgument.of(FieldViolation(f"columns.prediction_ids[{ids.index('')}]", "is empty"))
+    else:
+        labels = request.rows.labels
+        count = len(labels)
+        ids = [label.prediction_id for label in labels]
+        values = [_label_text(label.value, index) for index, label in enumerate(labels)]
+        sources = [label.source for label in labels]
+        times = [_micros(label, "event_time") for label in labels]
+    names = [common_pb2.LabelSource.Name(source).removeprefix("LABEL_SOURCE_") for source in sources]
+    return pa.table(
+        {
+            "prediction_id": pa.array(ids, pa.utf8()),
+            "value": pa.array(values, pa.utf8()),
+            "source": pa.array(names, pa.utf8()),
+            "event_time": pa.array(times, pa.timestamp("us", "UTC")),
+            "logged_time": _now(count),
+            "simulation": pa.array([request.simulation] * count, pa.utf8()),
+        }
+    )
+
+
+def _label_text(value: Value, index: int) -> str:
+    kind = value.WhichOneof("kind")
+    if kind not in ("string_value", "number_value", "bool_value"):
+        raise InvalidArgument.of(
+            FieldViolation(f"rows.labels[{index}].value", "must be a string, a number or a boolean: the value of the target")
+        )
+    return canonical_text(getattr(value, kind))
+
+
+def _micros(message: Any, field: str) -> int:
+    if message.HasField(field):
+        return int(getattr(message, field).ToMicroseconds())
+    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)
+
+
+def _now(count: int) -> pa.Array:
+    return pa.array([dt.datetime.now(dt.UTC)] * count, pa.timestamp("us", "UTC"))
+
+
+def _timestamp(moment: dt.datetime) -> Timestamp:
+    value = Timestamp()
+    value.FromDatetime(moment)
+    return value
+
+
+def _to_ipc(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()
+
+

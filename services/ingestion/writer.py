@@ -1,0 +1,266 @@
+"""The only writer of a lake table: many callers' rows, one commit, written once and acknowledged when on disk.
+
+Rows that arrive while a commit is under way wait and go together in the next one (group commit). Exactly once: before a commit
+the requests that it holds are noted in ingestion's database under the commit's number; the Delta commit carries the same number.
+After a crash the table says which number was committed last, and notes of later numbers are struck out, so a caller
+that sends again is written if and only if it was not before.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import sqlalchemy as sa
+from boarfish.errors import BoarfishError, FieldViolation, InvalidArgument, ResourceExhausted
+
+from services.common.lake import SEQUENCE
+from services.common.storage import writing_to
+from services.ingestion import tables
+from services.ingestion.delta import DeltaFile
+from services.ingestion.settings import IngestionSettings
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 0.5
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a request's rows stand: the table's version that holds them, their number, and whether they stood there before."""
+
+    last_sequence: int
+    row_count: int
+    duplicate: bool
+
+
+@dataclass
+class _Put:
+    rows: pa.Table
+    size_bytes: int
+    done: "asyncio.Future[Written]"
+    request_id: str = ""
+    spool_id: str = ""
+    offset: int = 0
+    written: Written | None = None
+    error: BoarfishError | None = None
+
+
+class TableWriter:
+    """Writes one table. `put` and `put_spooled` return when the rows are on disk."""
+
+    def __init__(self, name: str, folder: Path, engine: sa.Engine, settings: IngestionSettings) -> None:
+        self.name = name
+        self._delta = DeltaFile(folder)
+        self._engine = engine
+        self._settings = settings
+        self._waiting: list[_Put] = []
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._ready = False
+        self._number = 0
+        self._last_sequence = 0
+        self._offsets: dict[str, int] = {}
+
+    async def put(self, request_id: str, rows: pa.Table) -> Written:
+        """Adds the rows of one request. The same `request_id` again is acknowledged and not written again."""
+        return await self._enter(_Put(rows, rows.nbytes, self._future(), request_id=request_id))
+
+    async def put_spooled(self, spool_id: str, offset: int, rows: pa.Table) -> Written:
+        """Adds rows of a spool. An offset at or below the spool's last one in this table is acknowledged and not written again."""
+        return await self._enter(_Put(rows, rows.nbytes, self._future(), spool_id=spool_id, offset=offset))
+
+    async def run(self) -> None:
+        """Commits what arrives, for ever."""
+        while True:
+            await self._arrived.wait()
+            group = self._take_group()
+            try:
+                await asyncio.to_thread(self._commit, group)
+            except Exception as error:
+                for put in group:
+                    if not put.done.done():
+                        put.done.set_exception(error)
+                if not isinstance(error, BoarfishError):
+                    logger.exception("commit failed", extra={"table": self.name})
+                continue
+            finally:
+                self._waiting_bytes -= sum(put.size_bytes for put in group)
+            for put in group:
+                if put.done.done():
+                    continue
+                if put.error is not None:
+                    put.done.set_exception(put.error)
+                elif put.written is not None:
+                    put.done.set_result(put.written)
+            with contextlib.suppress(BoarfishError, OSError):
+                await asyncio.to_thread(self._compact)
+
+    def _future(self) -> "asyncio.Future[Written]":
+        return asyncio.get_running_loop().create_future()
+
+    async def _enter(self, put: _Put) -> Written:
+        if self._waiting_bytes + put.size_bytes > self._settings.queue_bytes and self._waiting:
+            raise ResourceExhausted(
+                f"{self.name} has {self._waiting_bytes} bytes of rows waiting for the disk, which is its bound. Send again a little later.",
+                retry_after_s=RETRY_AFTER_S,
+                reason="QUEUE_FULL",
+            )
+        self._waiting.append(put)
+        self._waiting_bytes += put.size_bytes
+        self._arrived.set()
+        # A caller that goes away must not undo what others wait for in the same commit.
+        return await asyncio.shield(put.done)
+
+    def _take_group(self) -> list[_Put]:
+        rows, count = 0, 0
+        for put in self._waiting:
+            rows += put.rows.num_rows
+            if count and rows > self._settings.group_rows:
+                break
+            count += 1
+        group, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not self._waiting:
+            self._arrived.clear()
+        return group
+
+    def _commit(self, group: Sequence[_Put]) -> None:
+        with writing_to(self._delta.folder):
+            self._recover()
+            kept, schema = self._sort_out(group)
+            if kept:
+                self._write(kept, schema)
+
+    def _recover(self) -> None:
+        """Makes memory and database agree with the table, which alone says what was committed."""
+        if self._ready:
+            return
+        self._delta.open()
+        self._number = self._delta.committed()
+        self._last_sequence = self._delta.row_count()
+        with self._engine.begin() as connection:
+            for table, column in (
+                (tables.requests, tables.requests.c.commit_number),
+                (tables.offsets, tables.offsets.c.commit_number),
+                (tables.commits, tables.commits.c.number),
+            ):
+                connection.execute(table.delete().where(table.c.table_name == self.name, column > self._number))
+            query = (
+                sa.select(tables.offsets.c.spool_id, sa.func.max(tables.offsets.c.spool_offset))
+                .where(tables.offsets.c.table_name == self.name)
+                .group_by(tables.offsets.c.spool_id)
+            )
+            self._offsets = {spool: int(offset) for spool, offset in connection.execute(query)}
+        self._ready = True
+
+    def _sort_out(self, group: Sequence[_Put]) -> tuple[list[_Put], pa.Schema]:
+        """The puts that are new and fit the table, and the schema that holds them all.
+
+        What was written before is marked as a duplicate; what clashes with the table's types gets an error of its own.
+        """
+        known = self._known([put.request_id for put in group if put.request_id])
+        offsets = dict(self._offsets)
+        present = self._delta.schema()
+        fields = {one.name: one for one in present if one.name != SEQUENCE} if present is not None else {}
+        sequence, kept = self._last_sequence, []
+        for put in group:
+            count = put.rows.num_rows
+            if put.spool_id and put.offset <= offsets.get(put.spool_id, 0):
+                put.written = Written(sequence, count, duplicate=True)
+            elif put.request_id and put.request_id in known:
+                put.written = known[put.request_id]
+            elif clash := next((one for one in put.rows.schema if not _fits(one, fields.get(one.name))), None):
+                put.error = InvalidArgument.of(
+                    FieldViolation(clash.name, f"has type {clash.type}; {self.name} holds {fields[clash.name].type} there")
+                )
+            else:
+                for one in put.rows.schema:
+                    kind = pa.utf8() if pa.types.is_null(one.type) else one.type
+                    fields.setdefault(one.name, pa.field(one.name, kind))
+                sequence += count
+                put.written = Written(sequence, count, duplicate=False)
+                kept.append(put)
+                if put.spool_id:
+                    offsets[put.spool_id] = put.offset
+                else:
+                    known[put.request_id] = Written(sequence, count, duplicate=True)
+        return kept, pa.schema(list(fields.values()))
+
+    def _known(self, request_ids: Sequence[str]) -> dict[str, Written]:
+        if not request_ids:
+            return {}
+        table = tables.requests
+        query = sa.select(table).where(table.c.table_name == self.name, table.c.request_id.in_(request_ids))
+        with self._engine.connect() as connection:
+            return {
+                row.request_id: Written(row.last_sequence, row.row_count, duplicate=True)
+                for row in connection.execute(query)
+            }
+
+    def _write(self, kept: Sequence[_Put], schema: pa.Schema) -> None:
+        table = pa.concat_tables([_cast(put.rows, schema) for put in kept])
+        first, number = self._last_sequence + 1, self._number + 1
+        last = first + table.num_rows - 1
+        table = table.append_column(SEQUENCE, pa.array(np.arange(first, last + 1)))
+        self._ready = False  # when one of the next steps fails, the next commit looks at the disk first
+        self._note(kept, number, last)
+        self._delta.append(table, number)
+        self._number, self._last_sequence = number, last
+        self._offsets.update({put.spool_id: put.offset for put in kept if put.spool_id})
+        self._ready = True
+
+    def _note(self, kept: Sequence[_Put], number: int, last_sequence: int) -> None:
+        requests = [
+            {
+                "table_name": self.name,
+                "request_id": put.request_id,
+                "commit_number": number,
+                "last_sequence": put.written.last_sequence,
+                "row_count": put.written.row_count,
+            }
+            for put in kept
+            if put.request_id and put.written
+        ]
+        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
+        commit = {"table_name": self.name, "number": number, "last_sequence": last_sequence, "create_time": now}
+        offsets = tables.offsets
+        with self._engine.begin() as connection:
+            connection.execute(tables.commits.insert(), commit)
+            if requests:
+                connection.execute(tables.requests.insert(), requests)
+            for spool_id, offset in {put.spool_id: put.offset for put in kept if put.spool_id}.items():
+                mine = (offsets.c.table_name == self.name) & (offsets.c.spool_id == spool_id)
+                connection.execute(offsets.delete().where(mine, offsets.c.commit_number < self._offset_floor(connection, mine)))
+                connection.execute(
+                    offsets.insert().values(
+                        table_name=self.name, spool_id=spool_id, commit_number=number, spool_offset=offset
+                    )
+                )
+
+    @staticmethod
+    def _offset_floor(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> int:
+        """The newest commit that certainly holds this spool's rows: its note must stay if the commit now noted fails."""
+        query = sa.select(sa.func.max(tables.offsets.c.commit_number)).where(mine)
+        return int(connection.execute(query).scalar() or 0)
+
+    def _compact(self) -> None:
+        replaced = self._delta.compact(self._settings.small_file_bytes, self._settings.small_file_limit)
+        if replaced:
+            logger.info("compacted", extra={"table": self.name, "files": replaced})
+
+
+def _fits(given: pa.Field, present: pa.Field | None) -> bool:
+    return present is None or given.type == present.type or pa.types.is_null(given.type)
+
+
+def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        rows.column(one.name).cast(one.type) if one.name in rows.column_names else pa.nulls(rows.num_rows, one.type)
+        for one in schema
+    ]
+    return pa.table(columns, schema=schema)
