@@ -1,0 +1,118 @@
+"""Dataset versions as training needs them: checked when a job is created, read when it runs.
+
+Rows never pass through another service: they are read where they lie, through the one lake module.
+"""
+
+import difflib
+from dataclasses import dataclass
+
+import pyarrow as pa
+from boarfish.errors import FieldViolation, InvalidArgument, NotFound
+from boarfish.v1 import task_pb2
+
+from services.common.lake import Lake, TableKind
+from services.common.rows import Column, RowSchema
+
+SHOWN_NAMES = 20
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """The rows of a dataset that were acknowledged up to `version`."""
+
+    dataset: str
+    version: int
+    row_count: int
+
+
+def find_version(lake: Lake, dataset: str, version: int) -> DatasetVersion:
+    """A version of a dataset; `version` 0 is the newest.
+
+    Raises:
+        NotFound: there is no such dataset or version, or it has no rows; says what there is.
+    """
+    table = lake.table(TableKind.RECORDS, dataset)
+    newest = table.last_sequence()
+    if newest == 0:
+        names = lake.names(TableKind.RECORDS)
+        close = difflib.get_close_matches(dataset, names, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        there = (
+            f"there are {_listed(names)}" if names else "there is none yet: send rows with PutRecords first"
+        )
+        raise NotFound(
+            f"There is no dataset {dataset} with rows; {there}.{hint}",
+            reason="DATASET_NOT_FOUND",
+            metadata={"dataset": dataset},
+        )
+    if version > newest:
+        raise NotFound(
+            f"Dataset {dataset} has no version {version}; its newest is {newest} (0 stands for it).",
+            reason="DATASET_VERSION_NOT_FOUND",
+            metadata={"dataset": dataset, "latest_version": str(newest)},
+        )
+    chosen = version or newest
+    return DatasetVersion(dataset, chosen, table.row_count(chosen))
+
+
+def check_columns(lake: Lake, dataset: str, task: task_pb2.Task) -> None:
+    """Raises `InvalidArgument`, naming each column, when the dataset lacks one that `task` needs or has it
+    in another type.
+    """
+    schema = lake.table(TableKind.RECORDS, dataset).schema()
+    positions = _field_paths(task)
+    problems = []
+    for column in RowSchema.for_records(task).columns:
+        field = positions.get(column.name, "task")
+        index = schema.get_field_index(column.name)
+        if index < 0:
+            there = [name for name in schema.names if not name.startswith("_")]
+            text = f"column {column.name} is not in dataset {dataset}, which has {_listed(there)}"
+            problems.append(FieldViolation(field, text))
+        elif not _fits(column, schema.field(index).type):
+            text = (
+                f"column {column.name} is {schema.field(index).type} in dataset {dataset}; "
+                f"the task reads it as {_wanted(column)}"
+            )
+            problems.append(FieldViolation(field, text))
+    if problems:
+        raise InvalidArgument.of(*problems)
+
+
+def read_rows(lake: Lake, version: DatasetVersion, task: task_pb2.Task) -> pa.Table:
+    """The task's columns of a dataset version, in the order in which its rows were acknowledged."""
+    columns = [column.name for column in RowSchema.for_records(task).columns]
+    table = lake.table(TableKind.RECORDS, version.dataset)
+    return table.read(version=version.version, columns=columns)
+
+
+def _field_paths(task: task_pb2.Task) -> dict[str, str]:
+    paths = {task.id_column: "task.id_column", task.time_column: "task.time_column"}
+    paths |= {feature.name: f"task.features[{index}].name" for index, feature in enumerate(task.features)}
+    paths |= {one.name: f"task.sensitive[{index}].name" for index, one in enumerate(task.sensitive)}
+    return paths | {task.target.name: "task.target.name"}
+
+
+def _fits(column: Column, kind: pa.DataType) -> bool:
+    if column.kind == task_pb2.FEATURE_TYPE_NUMERIC:
+        return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+    if column.kind == task_pb2.FEATURE_TYPE_CODE:
+        return bool(pa.types.is_integer(kind))
+    if column.kind == task_pb2.FEATURE_TYPE_CATEGORY:
+        return bool(
+            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        )
+    return True
+
+
+def _wanted(column: Column) -> str:
+    words: dict[int, str] = {
+        task_pb2.FEATURE_TYPE_NUMERIC: "numbers (numeric)",
+        task_pb2.FEATURE_TYPE_CODE: "whole numbers (code)",
+        task_pb2.FEATURE_TYPE_CATEGORY: "texts (category)",
+    }
+    return words[column.kind or task_pb2.FEATURE_TYPE_CATEGORY]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:SHOWN_NAMES]) + (", ..." if len(names) > SHOWN_NAMES else "")
