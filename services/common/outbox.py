@@ -48,7 +48,7 @@ outbox_table = sa.Table(
 
 def create_table(op: Any) -> None:
     """Makes the outbox's table; called by a service's first Alembic revision with its `op`."""
-    op.create_table("outbox", *[column.copy() for column in outbox_table.columns])
+    outbox_table.create(op.get_bind())
 
 
 class Outbox:
