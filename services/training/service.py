@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from boarfish.errors import ResourceExhausted, Unavailable, Unimplemented
+from boarfish.errors import FieldViolation, InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
 from boarfish.task_checks import check_task
 from boarfish.v1 import training_pb2, training_pb2_grpc
 
@@ -58,7 +58,8 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
     def _create(self, request: training_pb2.CreateTrainingJobRequest) -> training_pb2.TrainingJob:
         if (present := self._book.find_request(request)) is not None:
             return present
-        check_task(request.task)
+        if problems := check_task(request.task):
+            raise InvalidArgument.of(*(FieldViolation(f"task.{field}", text) for field, text in problems))
         version = datasets.find_version(self._lake, request.dataset, request.dataset_version)
         datasets.check_columns(self._lake, request.dataset, request.task)
         return self._book.create(request, version.version)
@@ -153,7 +154,8 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
     ) -> training_pb2.ExportModelVersionResponse:
         """Not yet there."""
         raise Unimplemented(
-            "ExportModelVersion comes with a later version of Boarfish; model.onnx and model.mar lie in the model store.",
+            "ExportModelVersion comes with a later version of Boarfish; "
+            "model.onnx and model.mar lie in the model store.",
             reason="NOT_IMPLEMENTED",
         )
 

@@ -1,0 +1,188 @@
+"""The model card: what a model version is for, how good it is, for whom, and where it must not be trusted.
+
+Source of its sections: Mitchell and others, "Model Cards for Model Reporting" (2019). Markdown, made by a
+pure function.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from boarfish.v1 import common_pb2, task_pb2, training_pb2
+
+METRIC_NAMES = {
+    "auc": "Area under the ROC curve (0.5 is chance, 1 perfect)",
+    "accuracy": "Accuracy at the threshold",
+    "brier": "Brier score (0 is perfect)",
+    "log_loss": "Log loss (0 is perfect)",
+}
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """One group of people in the validation rows. `note` says why it is not rated, where it is not."""
+
+    group: Mapping[str, str]
+    display_name: str
+    count: int
+    rates: Mapping[str, common_pb2.Estimate]
+    note: str = ""
+
+
+def model_card(
+    task: task_pb2.Task,
+    version: training_pb2.ModelVersion,
+    *,
+    parameters: Mapping[str, str],
+    train_count: int,
+    valid_count: int,
+    subgroups: Sequence[SubgroupRow],
+) -> str:
+    """The card of `version` in Markdown."""
+    parts = [
+        f"# {task.display_name or task.name}: {version.model}",
+        _purpose(task),
+        _quality(task, version, valid_count),
+        _subgroups(task, subgroups),
+        _data(task, version, train_count, valid_count),
+        _limits(task),
+        _making(version, parameters),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _purpose(task: task_pb2.Task) -> str:
+    decision = task.decision
+    return "\n\n".join(
+        [
+            "## What it is for",
+            f"**Action.** {_sentence(task.purpose.action)}",
+            f"**What a positive decision means.** {_sentence(task.purpose.positive_decision_means)}",
+            f"**How to know that it helped.** {_sentence(task.purpose.outcome_measure)}",
+            f"It gives the probability that {task.target.name} is {task.target.positive_value}"
+            f"{_described(task.target.description)}. From {decision.threshold:g} up the decision is "
+            f"“{decision.positive_label}”, below it “{decision.negative_label}”. "
+            "It is not meant for anything else.",
+        ]
+    )
+
+
+def _quality(task: task_pb2.Task, version: training_pb2.ModelVersion, valid_count: int) -> str:
+    baseline = version.baseline
+    lines = [
+        "## How good it is",
+        "",
+        baseline.statement,
+        "",
+        f"On {valid_count:,} rows that it was not trained on, with 95 % intervals:",
+        "",
+        f"| Metric | This model | {_capital(baseline.rule)} |",
+        "| --- | --- | --- |",
+    ]
+    for name, estimate in version.metrics.items():
+        beside = _shown(baseline.baseline) if name == baseline.metric else ""
+        lines.append(f"| {METRIC_NAMES.get(name, name)} | {_shown(estimate)} | {beside} |")
+    warnings = [
+        f"{name}: {warning}" for name, estimate in version.metrics.items() for warning in estimate.warnings
+    ]
+    if warnings:
+        lines += ["", "Read with care: " + "; ".join(warnings) + "."]
+    return "\n".join(lines)
+
+
+def _subgroups(task: task_pb2.Task, subgroups: Sequence[SubgroupRow]) -> str:
+    title = "## For whom"
+    if not subgroups:
+        unknown = (
+            "The task names no sensitive attribute, so nothing is known of how it treats groups of people."
+        )
+        return f"{title}\n\n{unknown}"
+    names = list(dict.fromkeys(name for row in subgroups for name in row.rates))
+    lines = [
+        title,
+        "",
+        f"The same rows by group; a group of fewer than {task.watch.minimum_group_size} is not rated. "
+        "None of these attributes is an input. Groups also differ in how many of them are truly positive: "
+        "a difference in a rate is a question to ask, not yet an answer.",
+        "",
+        "| Group | People | " + " | ".join(_capital(name.replace("_", " ")) for name in names) + " |",
+        "| --- | --- |" + " --- |" * len(names),
+    ]
+    for row in subgroups:
+        rates = [_shown(row.rates[name]) if name in row.rates else row.note for name in names]
+        lines.append(f"| {_cell(row.display_name)} | {row.count:,} | " + " | ".join(rates) + " |")
+    return "\n".join(lines)
+
+
+def _data(task: task_pb2.Task, version: training_pb2.ModelVersion, train_count: int, valid_count: int) -> str:
+    sheet = task.datasheet
+    return "\n\n".join(
+        [
+            "## Data",
+            f"Dataset {version.dataset}, version {version.dataset_version}: {train_count:,} rows to train, "
+            f"{valid_count:,} held out ({_split(task.split)}).",
+            f"**Why it was made.** {_sentence(sheet.motivation)}",
+            f"**What is in it.** {_sentence(sheet.composition)}",
+            f"**How it was collected.** {_sentence(sheet.collection)}",
+            f"**Source.** {_sentence(sheet.source)} {_sentence(sheet.licence)}",
+        ]
+    )
+
+
+def _limits(task: task_pb2.Task) -> str:
+    lines = ["## Limits", "", _sentence(task.datasheet.known_limits)]
+    still_open = [one.question for one in task.ethics_checklist if not one.answer]
+    if still_open:
+        lines += ["", "Questions of the ethics checklist that nobody has answered yet:", ""]
+        lines += [f"- {_line(question)}" for question in still_open]
+    return "\n".join(lines)
+
+
+def _making(version: training_pb2.ModelVersion, parameters: Mapping[str, str]) -> str:
+    lines = [
+        "## How it was made",
+        "",
+        f"Training job {version.training_job_id}, {version.create_time.ToDatetime():%d %B %Y, %H:%M} UTC.",
+        "",
+        "| Setting | Value |",
+        "| --- | --- |",
+    ]
+    return "\n".join([*lines, *(f"| {_cell(name)} | {_cell(value)} |" for name, value in parameters.items())])
+
+
+def _split(split: task_pb2.Split) -> str:
+    words = {
+        task_pb2.SPLIT_METHOD_RANDOM: f"at random, seed {split.seed}",
+        task_pb2.SPLIT_METHOD_TIME: f"the latest by {split.column}",
+        task_pb2.SPLIT_METHOD_GROUP: f"whole groups of {split.column}, seed {split.seed}",
+        task_pb2.SPLIT_METHOD_COLUMN: f"marked by {split.column}",
+    }
+    return words[split.method]
+
+
+def _shown(estimate: common_pb2.Estimate) -> str:
+    if not math.isfinite(estimate.value):
+        return "too few to say"
+    if not (math.isfinite(estimate.lower) and math.isfinite(estimate.upper)):
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.lower:.3f} to {estimate.upper:.3f})"
+
+
+def _described(description: str) -> str:
+    return f" ({_line(description)})" if description else ""
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _sentence(text: str) -> str:
+    return _line(text).rstrip(".") + "."
+
+
+def _cell(text: str) -> str:
+    return _line(text).replace("|", "\\|")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
