@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 
-from services.common.settings import SERVICES, Settings
+from services.common.settings import SERVICES, Settings, read_settings
 from services.supervisor import Suite, SuiteError
 
 
@@ -12,9 +12,11 @@ def main() -> int:
     """Runs until Ctrl-C. Exit status: 0 when stopped as asked, 2 when something could not be started or kept up."""
     parser = argparse.ArgumentParser(prog="python -m services", description=__doc__)
     parser.add_argument("--dashboards", action="store_true", help="also start the dashboards")
-    parser.add_argument("--only", nargs="+", choices=SERVICES, default=SERVICES, help="start these services alone")
+    parser.add_argument(
+        "--only", nargs="+", choices=SERVICES, default=SERVICES, help="start these services alone"
+    )
     arguments = parser.parse_args()
-    settings = Settings()
+    settings = read_settings(Settings)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Suite(settings, arguments.only, dashboards=arguments.dashboards) as suite:

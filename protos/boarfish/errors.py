@@ -18,15 +18,22 @@ A service raises these and its harness sends them as `google.rpc.Status` with ex
     └── Internal             nobody expected it; the trace is in the service's log
 """
 
+# ruff: noqa: N818 - the classes are named after the codes of gRPC
+
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.rpc import error_details_pb2, status_pb2
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc_status import rpc_status
 
 DOMAIN = "boarfish"
+
+# gRPC drops a call whose trailing metadata passes 8 KiB (`grpc.max_metadata_size`), and the caller hears nothing of why.
+# The message goes there twice, once percent-encoded, and the details in base64: these bounds keep the sum below.
+MESSAGE_BYTES, VIOLATIONS_BYTES, VALUE_BYTES = 800, 2000, 200
 
 
 class FieldViolation(NamedTuple):
@@ -175,13 +182,17 @@ _BY_CODE: dict[grpc.StatusCode, type[BoarfishError]] = {
 
 
 def to_status(error: BoarfishError) -> status_pb2.Status:
-    """`error` as it goes over the wire: one `ErrorInfo`, then `BadRequest` or `RetryInfo` where there is one to give."""
-    status = status_pb2.Status(code=error.code.value[0], message=error.message)
-    details = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
+    """`error` as it goes over the wire: one `ErrorInfo`, then `BadRequest` or `RetryInfo` where there is one to give.
+
+    What would not fit in gRPC's trailing metadata is shortened; violations that are left out are counted in the last one.
+    """
+    status = status_pb2.Status(code=error.code.value[0], message=shortened(error.message, MESSAGE_BYTES))
+    known = {key: shortened(value, VALUE_BYTES) for key, value in error.metadata.items()}
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=known)]
     if isinstance(error, InvalidArgument) and error.violations:
         violations = [
             error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
-            for field, description in error.violations
+            for field, description in _fitting(error.violations)
         ]
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if isinstance(error, _Retryable) and error.retry_after_s is not None:
@@ -193,6 +204,29 @@ def to_status(error: BoarfishError) -> status_pb2.Status:
         packed.Pack(detail)
         status.details.append(packed)
     return status
+
+
+def shortened(text: str, limit_bytes: int) -> str:
+    """`text` in at most `limit_bytes` of UTF-8, with an ellipsis where something was cut."""
+    encoded = text.encode("utf-8", "replace")
+    if len(encoded) <= limit_bytes:
+        return encoded.decode()
+    return encoded[: limit_bytes - 3].decode("utf-8", "ignore") + "…"
+
+
+def _fitting(violations: Sequence[FieldViolation]) -> list[FieldViolation]:
+    fitting: list[FieldViolation] = []
+    size = 0
+    for violation in violations:
+        short = FieldViolation(
+            shortened(violation.field, VALUE_BYTES), shortened(violation.description, 2 * VALUE_BYTES)
+        )
+        size += len(short.field.encode()) + len(short.description.encode())
+        if size > VIOLATIONS_BYTES:
+            left = len(violations) - len(fitting)
+            return [*fitting, FieldViolation("", f"and {left} more")]
+        fitting.append(short)
+    return fitting
 
 
 def from_rpc_error(error: grpc.RpcError) -> BoarfishError:
@@ -224,7 +258,7 @@ def from_rpc_error(error: grpc.RpcError) -> BoarfishError:
 def _details(error: grpc.RpcError) -> Sequence[Any]:
     """The packed details of the status in the trailing metadata; none when another server sent none."""
     try:
-        status = rpc_status.from_call(error)
-    except (AttributeError, TypeError, ValueError):
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    except (AttributeError, TypeError, ValueError, DecodeError):
         return ()
     return status.details if status is not None else ()

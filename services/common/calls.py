@@ -1,16 +1,19 @@
-"""What happens to every call before and after a service's own code: one interceptor.
+"""What happens to every call before and after a service's own code.
 
-Validation by the protos' rules, request ids, a deadline for callers that set none, errors as `google.rpc.Status`,
-metrics, traces and one log line for what nobody expected. Handlers are wrapped once and kept.
+Validation by the protos' rules, request ids, a bound on calls at once, a deadline for callers that set none, errors as
+`google.rpc.Status`, metrics, traces and one log line for what nobody expected. Handlers are wrapped once, when they are added to the
+server, and not by a gRPC interceptor: that way gRPC looks up the wrapped handler by itself and a call pays for no chain.
 """
 
 import asyncio
 import logging
+import random
+import sqlite3
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import grpc
 from boarfish.errors import (
@@ -19,20 +22,30 @@ from boarfish.errors import (
     FieldViolation,
     Internal,
     InvalidArgument,
+    ResourceExhausted,
+    Unavailable,
     Unimplemented,
+    shortened,
     to_status,
 )
 from boarfish.validation import validate
 from google.protobuf.message import DecodeError
 from opentelemetry import trace
-from opentelemetry.propagate import extract
+from sqlalchemy.exc import DBAPIError
 
 from services.common import telemetry
+from services.common.settings import Settings
+from services.common.storage import storage_error
+from services.common.streams import OpenStreams, Requests
 
 logger = logging.getLogger(__name__)
 
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
 REQUEST_ID = "x-request-id"
 MAX_REQUEST_ID_LENGTH = 128
+RETRY_AFTER_S = 0.5
 
 
 class _Malformed:
@@ -42,173 +55,280 @@ class _Malformed:
         self.error = error
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
-    """Wraps every handler of a server. `default_deadline_s` holds for unary calls whose caller set none."""
+class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """The wrapped handlers of one server, under the paths that gRPC looks them up by."""
 
-    def __init__(self, service: str, *, default_deadline_s: float, traced: bool) -> None:
+    def __init__(self, service: str, settings: Settings) -> None:
+        self.streams = OpenStreams()
         self._service = service
-        self._default_deadline_s = default_deadline_s
-        self._tracer = trace.get_tracer("boarfish") if traced else None
-        self._wrapped: dict[str, grpc.RpcMethodHandler] = {}
+        self._settings = settings
+        self._tracer = trace.get_tracer("boarfish") if settings.otlp_endpoint else None
+        self._unary_calls = _Bound(settings.max_concurrent_calls)
+        self._stream_calls = _Bound(settings.max_concurrent_calls)
+        self._handlers: dict[str, Handler] = {}
+        self._unknown = self._refusing()
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
-        """The wrapped handler of the called method; what gRPC answers for a method that no one serves."""
-        method = handler_call_details.method
-        wrapped = self._wrapped.get(method)
-        if wrapped is None:
-            handler = await continuation(handler_call_details)
-            if handler is None or method.startswith(("/grpc.health.", "/grpc.reflection.")):
-                return handler
-            wrapped = self._wrapped[method] = self._wrap(method, handler)
-        return wrapped
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Handler]) -> None:
+        """Takes what a generated `add_..._to_server` offers to a server."""
+        for name, handler in handlers.items():
+            method = f"/{service}/{name}"
+            self._handlers[method] = self._wrap(method, name, handler)
 
-    def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler:
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """The second form in which a generated `add_..._to_server` offers the same methods; they are known already."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
+        """The handler of the called method; one that refuses when no one serves it."""
+        return self._handlers.get(handler_call_details.method, self._unknown)
+
+    def _wrap(self, method: str, name: str, handler: Any) -> Handler:
         deserializer, serializer = _tolerant(handler.request_deserializer), handler.response_serializer
-        around = _Around(self._service, method, self._tracer)
+        bound = (
+            self._stream_calls
+            if handler.request_streaming or handler.response_streaming
+            else self._unary_calls
+        )
+        around = _Method(self._service, method, self._tracer, bound, self._settings)
         if handler.request_streaming and handler.response_streaming:
-            streaming = _answer_stream(around, handler.stream_stream, _checked_stream)
+            streaming = _answer_both_ways(around, handler.stream_stream, self.streams)
             return grpc.stream_stream_rpc_method_handler(streaming, deserializer, serializer)
         if handler.response_streaming:
-            streaming = _answer_stream(around, handler.unary_stream, _checked)
+            endless = self.streams if name.startswith("Watch") else None
+            streaming = _answer_stream(around, handler.unary_stream, endless)
             return grpc.unary_stream_rpc_method_handler(streaming, deserializer, serializer)
         if handler.request_streaming:
             unary = _answer_once(around, handler.stream_unary, _checked_stream, None)
             return grpc.stream_unary_rpc_method_handler(unary, deserializer, serializer)
-        unary = _answer_once(around, handler.unary_unary, _checked, self._default_deadline_s)
+        unary = _answer_once(around, handler.unary_unary, _checked, self._settings.default_deadline_s)
         return grpc.unary_unary_rpc_method_handler(unary, deserializer, serializer)
 
+    def _refusing(self) -> Handler:
+        unknown = _Method(self._service, "unknown", None, self._stream_calls, self._settings)
 
-class _Around:
-    """Counts, times, traces and names the calls of one method."""
+        async def refuse(_: Any, context: Context) -> AsyncIterator[bytes]:
+            async with _Call(unknown, context):
+                raise Unimplemented(
+                    "This server has no such method. Is the address that of the right service?",
+                    reason="UNKNOWN_METHOD",
+                )
+            yield b""
 
-    def __init__(self, service: str, method: str, tracer: trace.Tracer | None) -> None:
-        self.method = method
-        self._service = service
-        self._tracer = tracer
-        self._latency = telemetry.LATENCY.labels(service, method)
-        self._codes: dict[str, Any] = {}
+        return grpc.stream_stream_rpc_method_handler(refuse)
 
-    def begin(self, context: grpc.aio.ServicerContext) -> str:
-        """The call's request id: the caller's, or a new one."""
-        given = ""
-        for key, value in context.invocation_metadata() or ():
-            if key == REQUEST_ID:
-                given = value
-                break
-        current = given if 0 < len(given) <= MAX_REQUEST_ID_LENGTH else uuid.uuid4().hex
-        telemetry.request_id.set(current)
-        return current
 
-    def span(self, context: grpc.aio.ServicerContext) -> AbstractContextManager[Any]:
-        """A span that continues the caller's trace; nothing when tracing is off."""
-        if self._tracer is None:
-            return nullcontext()
-        carrier = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        return self._tracer.start_as_current_span(
-            self.method, context=extract(carrier), kind=trace.SpanKind.SERVER, record_exception=False
-        )
+class _Bound:
+    """How many calls of one kind are in hand, and how many may be."""
 
-    def end(self, code: str, began: float) -> None:
-        """Notes how the call ended."""
-        counter = self._codes.get(code)
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.count = 0
+
+
+class _Method:
+    """One method of one server: what its calls have in common."""
+
+    def __init__(
+        self, service: str, path: str, tracer: trace.Tracer | None, bound: _Bound, settings: Settings
+    ) -> None:
+        self.service = service
+        self.path = path
+        self.tracer = tracer
+        self.bound = bound
+        self.home = settings.home
+        self.latency = telemetry.LATENCY.labels(service, path)
+        self._counters: dict[grpc.StatusCode, Any] = {}
+
+    def counter(self, code: grpc.StatusCode) -> Any:
+        """Counts the calls that ended with `code`."""
+        counter = self._counters.get(code)
         if counter is None:
-            counter = self._codes[code] = telemetry.CALLS.labels(self._service, self.method, code)
-        counter.inc()
-        self._latency.observe(time.perf_counter() - began)
+            counter = self._counters[code] = telemetry.CALLS.labels(self.service, self.path, code.name)
+        return counter
 
-    async def refuse(self, error: BaseException, context: grpc.aio.ServicerContext, request_id: str) -> str:
-        """Ends the call with what `error` means to the caller; the code's name. Raises gRPC's abort."""
-        meant = self._meaning(error, request_id)
-        trailing = (
-            ("grpc-status-details-bin", to_status(meant).SerializeToString()),
-            (REQUEST_ID, request_id),
+    def stopping(self) -> Unavailable:
+        """What the caller of a stream hears that was ended because the server stops."""
+        return Unavailable(
+            f"{self.service} is stopping.", retry_after_s=RETRY_AFTER_S, reason="SERVER_STOPPING"
         )
-        await context.abort(meant.code, meant.message, trailing)
-        raise AssertionError("abort returned")
 
-    def _meaning(self, error: BaseException, request_id: str) -> BoarfishError:
+    def meaning(self, error: BaseException, request_id: str) -> BoarfishError:
+        """What `error` is to the caller. One that nobody expected is logged and its insides are kept back."""
         if isinstance(error, BoarfishError):
+            if error.code is grpc.StatusCode.INTERNAL:
+                logger.error("internal error", exc_info=error, extra={"method": self.path})
             return error
         if isinstance(error, NotImplementedError):
             return Unimplemented(
-                f"{self.method} is not implemented in this version of Boarfish.", reason="NOT_IMPLEMENTED"
+                f"{self.path} is not implemented in this version of Boarfish.", reason="NOT_IMPLEMENTED"
             )
         if isinstance(error, TimeoutError):
-            return DeadlineExceeded(f"{self.method} did not finish in time.")
-        logger.error("unexpected error", exc_info=error, extra={"method": self.method})
+            return DeadlineExceeded(f"{self.path} did not finish in time.")
+        if isinstance(error, OSError | sqlite3.Error | DBAPIError):
+            meant = storage_error(error, _folder_of(error, self.home))
+            if meant is not None:
+                logger.warning("storage failed", exc_info=error, extra={"method": self.path})
+                return meant
+        logger.error("unexpected error", exc_info=error, extra={"method": self.path})
         return Internal(
             f"Something went wrong that was not foreseen. The log knows it as request {request_id}."
         )
 
 
+class _Call:
+    """Around one call: names, bounds, traces, counts and times it, and ends it with what its error means.
+
+    `endless` is where a stream is noted that a stop must end, as it does not end by itself.
+    """
+
+    __slots__ = ("_began", "_context", "_endless", "_method", "_request_id", "_span", "_task")
+
+    def __init__(self, method: _Method, context: Context, endless: OpenStreams | None = None) -> None:
+        self._method = method
+        self._context = context
+        self._endless = endless
+        self._task: asyncio.Task[Any] | None = None
+        self._span: AbstractContextManager[Any] | None = None
+
+    async def __aenter__(self) -> None:
+        method, context = self._method, self._context
+        self._began = time.perf_counter()
+        received = context.invocation_metadata() or ()
+        given = ""
+        for key, value in received:
+            if key == REQUEST_ID:
+                given = str(value)
+                break
+        if not 0 < len(given) <= MAX_REQUEST_ID_LENGTH:
+            given = f"{random.getrandbits(128):032x}"
+        self._request_id = given
+        telemetry.request_id.set(given)
+        context.set_trailing_metadata(((REQUEST_ID, given),))
+        if method.tracer is not None:
+            self._span = telemetry.server_span(method.tracer, method.path, given, received)
+            self._span.__enter__()
+        method.bound.count += 1
+        if method.bound.count > method.bound.limit:
+            await self._refuse(
+                ResourceExhausted(
+                    f"{method.service} has {method.bound.limit} calls in hand and takes no more for the moment.",
+                    retry_after_s=RETRY_AFTER_S,
+                    reason="TOO_MANY_CALLS",
+                )
+            )
+        if self._endless is not None:
+            if self._endless.stopping:
+                await self._refuse(method.stopping())
+            self._task = self._endless.enter()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        if error is None:
+            self._end(grpc.StatusCode.OK)
+        elif isinstance(error, grpc.aio.AbortError):
+            self._end(_code_of(self._context))
+        elif isinstance(error, asyncio.CancelledError) and self._was_ended():
+            await self._refuse(self._method.stopping())
+        elif isinstance(error, Exception):
+            await self._refuse(self._method.meaning(error, self._request_id))
+        else:
+            self._end(grpc.StatusCode.CANCELLED)
+
+    def _was_ended(self) -> bool:
+        return self._endless is not None and self._task is not None and self._endless.was_ended(self._task)
+
+    async def _refuse(self, error: BoarfishError) -> None:
+        """Ends the call with `error`. Raises gRPC's `AbortError`."""
+        self._end(error.code)
+        status = to_status(error)
+        trailing = (("grpc-status-details-bin", status.SerializeToString()), (REQUEST_ID, self._request_id))
+        await self._context.abort(error.code, status.message, trailing)
+
+    def _end(self, code: grpc.StatusCode) -> None:
+        method = self._method
+        method.bound.count -= 1
+        if self._task is not None and self._endless is not None:
+            self._endless.leave(self._task)
+        took_s = time.perf_counter() - self._began
+        method.counter(code).inc()
+        method.latency.observe(took_s)
+        if logger.isEnabledFor(logging.DEBUG):
+            extra = {"method": method.path, "code": code.name, "took_s": round(took_s, 6)}
+            logger.debug("call", extra=extra)
+        if self._span is not None:
+            telemetry.end_server_span(code)
+            self._span.__exit__(None, None, None)
+
+
 def _answer_once(
-    around: _Around,
+    method: _Method,
     behaviour: Callable[..., Awaitable[Any]],
     check: Callable[[Any], Any],
     deadline_s: float | None,
 ) -> Callable[[Any, Any], Awaitable[Any]]:
-    async def answer(request: Any, context: grpc.aio.ServicerContext) -> Any:
-        began = time.perf_counter()
-        request_id = around.begin(context)
-        code = "OK"
-        with around.span(context):
-            try:
-                checked = check(request)
-                if deadline_s is not None and context.time_remaining() is None:
-                    async with asyncio.timeout(deadline_s):
-                        return await behaviour(checked, context)
-                return await behaviour(checked, context)
-            except (asyncio.CancelledError, grpc.aio.AbortError):
-                code = "CANCELLED"
-                raise
-            except Exception as error:
-                code = _code_name(error)
-                await around.refuse(error, context, request_id)
-            finally:
-                around.end(code, began)
+    async def answer(request: Any, context: Context) -> Any:
+        async with _Call(method, context):
+            checked = check(request)
+            if deadline_s is not None and context.time_remaining() is None:
+                async with asyncio.timeout(deadline_s):
+                    return await behaviour(checked, context)
+            return await behaviour(checked, context)
 
     return answer
 
 
 def _answer_stream(
-    around: _Around, behaviour: Callable[..., AsyncIterator[Any]], check: Callable[[Any], Any]
+    method: _Method, behaviour: Callable[..., AsyncIterator[Any]], endless: OpenStreams | None
 ) -> Callable[[Any, Any], AsyncIterator[Any]]:
-    async def answer(request: Any, context: grpc.aio.ServicerContext) -> AsyncIterator[Any]:
-        began = time.perf_counter()
-        request_id = around.begin(context)
-        code = "OK"
-        with around.span(context):
-            try:
-                answers = behaviour(check(request), context)
-                if not hasattr(answers, "__aiter__"):  # a generated servicer's method that nobody filled in
-                    await answers  # type: ignore[misc]
-                async for message in answers:
-                    yield message
-            except (asyncio.CancelledError, grpc.aio.AbortError, GeneratorExit):
-                code = "CANCELLED"
-                raise
-            except Exception as error:
-                code = _code_name(error)
-                await around.refuse(error, context, request_id)
-            finally:
-                around.end(code, began)
+    async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+        async with _Call(method, context, endless):
+            async for message in _messages(behaviour(_checked(request), context)):
+                yield message
 
     return answer
 
 
-def _code_name(error: Exception) -> str:
-    return error.code.name if isinstance(error, BoarfishError) else type(error).__name__
+def _answer_both_ways(
+    method: _Method, behaviour: Callable[..., AsyncIterator[Any]], streams: OpenStreams
+) -> Callable[[Any, Any], AsyncIterator[Any]]:
+    async def answer(requests: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:
+        async with _Call(method, context):
+            taken = Requests(requests, streams)
+            async for message in _messages(behaviour(_checked_stream(taken), context)):
+                yield message
+            if taken.cut:
+                raise method.stopping()
+
+    return answer
+
+
+async def _messages(answers: Any) -> AsyncIterator[Any]:
+    """The messages of a streaming behaviour, written as a generator or as a coroutine that calls `context.write`."""
+    if not hasattr(answers, "__aiter__"):
+        await answers
+        return
+    async for message in answers:
+        yield message
+
+
+def _code_of(context: Context) -> grpc.StatusCode:
+    """The code that a service gave to `context.abort` by itself."""
+    value = context.code()
+    return _CODES.get(value, grpc.StatusCode.UNKNOWN) if isinstance(value, int) else value
+
+
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+def _folder_of(error: BaseException, home: Path) -> Path:
+    name = error.filename if isinstance(error, OSError) else None
+    return Path(name).parent if isinstance(name, str) else home
 
 
 def _checked(request: Any) -> Any:
     if type(request) is _Malformed:
-        raise InvalidArgument.of(
-            FieldViolation("", f"the bytes are not a message of this method: {request.error}")
-        )
+        text = shortened(str(request.error), 200)
+        raise InvalidArgument.of(FieldViolation("", f"the bytes are not a message of this method: {text}"))
     validate(request)
     return request
 

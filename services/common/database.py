@@ -6,12 +6,18 @@ Migrations are Alembic revisions in `services/<name>/migrations/versions`; there
 import datetime as dt
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from boarfish.errors import FailedPrecondition
 
 from services.common.storage import writing_to
+
+if TYPE_CHECKING:
+    from alembic.script import ScriptDirectory
 
 logger = logging.getLogger(__name__)
 
@@ -26,14 +32,31 @@ def open_database(url: str, migrations: Path, *, backup: bool = True) -> sa.Engi
     with writing_to(folder or url):
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url)
-        if engine.dialect.name == "sqlite":
-            sa.event.listen(engine, "connect", _set_up_sqlite)
-        _migrate(engine, migrations, backup=backup)
+        _migrate(url, migrations, backup=backup)
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_up_sqlite)
     return engine
 
 
-def database_folder(url: str) -> Path | None:
+@contextmanager
+def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A transaction that reads and then writes: no other writer comes between.
+
+    On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`); `engine.begin()` takes it at the first write, so what was read
+    before may be old by then. On Postgres it is SERIALIZABLE. Raises the errors of `writing_to` with the database's folder.
+    """
+    place = database_folder(engine.url) or engine.url.host or "the database"
+    with writing_to(place), engine.connect() as connection:
+        if engine.dialect.name != "sqlite":
+            connection.execution_options(isolation_level="SERIALIZABLE")
+        with connection.begin():
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            yield connection
+
+
+def database_folder(url: str | sa.URL) -> Path | None:
     """The folder of an SQLite database; `None` for a server's."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database or parsed.database == ":memory:":
@@ -46,32 +69,77 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _migrate(engine: sa.Engine, migrations: Path, *, backup: bool) -> None:
+def _migrate(url: str, migrations: Path, *, backup: bool) -> None:
     from alembic import command
     from alembic.config import Config
-    from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "alembic"))
     config.set_main_option("version_locations", str(migrations / "versions"))
-    config.set_main_option("path_separator", "os")
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    with engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-    if present == newest:
-        return
-    if present is not None and backup and engine.dialect.name == "sqlite":
-        _back_up(engine)
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.set_main_option("path_separator", "newline")
+    scripts = ScriptDirectory.from_config(config)
+    newest = scripts.get_current_head()
+    engine = _migration_engine(url)
+    try:
+        present = _present_revision(engine)
+        if present == newest:
+            return
+        _require_known(present, scripts, engine)
+        if present is not None and backup and engine.dialect.name == "sqlite":
+            _back_up(Path(str(engine.url.database)))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
     logger.info("database migrated", extra={"from": present, "to": newest})
 
 
-def _back_up(engine: sa.Engine) -> None:
-    source = Path(str(engine.url.database))
-    target = source.with_name(f"{source.name}.{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}.bak")
-    with sqlite3.connect(source) as present, sqlite3.connect(target) as copy:
+def _migration_engine(url: str) -> sa.Engine:
+    """On SQLite, one whose transactions hold the write lock and take changes of the schema back when they fail.
+
+    Python's sqlite3 begins no transaction before DDL by itself; see "Serializable isolation / Savepoints / Transactional DDL" in
+    SQLAlchemy's page on SQLite.
+    """
+    engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
+    if engine.dialect.name == "sqlite":
+
+        @sa.event.listens_for(engine, "connect")
+        def _connected(connection: sqlite3.Connection, _: Any) -> None:
+            connection.isolation_level = None
+            _set_up_sqlite(connection, _)
+
+        @sa.event.listens_for(engine, "begin")
+        def _begun(connection: sa.Connection) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _present_revision(engine: sa.Engine) -> str | None:
+    from alembic.migration import MigrationContext
+
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def _require_known(present: str | None, scripts: "ScriptDirectory", engine: sa.Engine) -> None:
+    if present is None or present in {revision.revision for revision in scripts.walk_revisions()}:
+        return
+    place = engine.url.render_as_string(hide_password=True)
+    raise FailedPrecondition(
+        f"The database {place} is at revision {present}, which this version of Boarfish does not know: a newer one wrote it. "
+        "Install that version again, or put back the backup that lies beside the file.",
+        reason="DATABASE_TOO_NEW",
+        metadata={"revision": present},
+    )
+
+
+def _back_up(source: Path) -> None:
+    target = source.with_name(f"{source.name}.{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S%f}.bak")
+    unfinished = target.with_suffix(".part")
+    with closing(sqlite3.connect(source)) as present, closing(sqlite3.connect(unfinished)) as copy:
         present.backup(copy)
+    unfinished.replace(target)
     logger.info("database backed up", extra={"file": str(target)})

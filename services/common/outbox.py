@@ -6,6 +6,7 @@ Pattern: "transactional outbox".
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import logging
 import random
@@ -17,26 +18,31 @@ import sqlalchemy as sa
 from boarfish.errors import BoarfishError, from_rpc_error
 from google.protobuf.message import Message
 
+from services.common.storage import STORAGE_REASONS
+
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
-IDLE_S = 0.5
+SHORTEST_IDLE_S, LONGEST_IDLE_S = 0.01, 1.0
 CALL_TIMEOUT_S = 15.0
+ATTEMPTS = 10
+"""How often a message is tried whose receiver fails over it, before it is parked. With the pauses: about a minute."""
+
+# The neighbour's state, not the message's: tried for ever.
 _PASSING = (
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
-    grpc.StatusCode.ABORTED,
-    grpc.StatusCode.INTERNAL,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNAUTHENTICATED,
+    grpc.StatusCode.PERMISSION_DENIED,
 )
+# May be either.
+_DOUBTFUL = (grpc.StatusCode.INTERNAL, grpc.StatusCode.FAILED_PRECONDITION)
 
-metadata = sa.MetaData()
 outbox_table = sa.Table(
     "outbox",
-    metadata,
+    sa.MetaData(),
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("service", sa.String, nullable=False),
     sa.Column("method", sa.String, nullable=False),
@@ -47,8 +53,18 @@ outbox_table = sa.Table(
 
 
 def create_table(op: Any) -> None:
-    """Makes the outbox's table; called by a service's first Alembic revision with its `op`."""
-    outbox_table.create(op.get_bind())
+    """Makes the outbox's table as it stands in the first release; called by a service's first revision with Alembic's `op`."""
+    op.create_table(
+        "outbox",
+        # AUTOINCREMENT: an id that was delivered and deleted never comes back, so ids stay in the order of enqueuing.
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("service", sa.String, nullable=False),
+        sa.Column("method", sa.String, nullable=False),
+        sa.Column("request", sa.LargeBinary, nullable=False),
+        sa.Column("create_time", sa.DateTime, nullable=False),
+        sa.Column("refused", sa.String, nullable=True),
+        sqlite_autoincrement=True,
+    )
 
 
 class Outbox:
@@ -56,57 +72,107 @@ class Outbox:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        self._wake = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._wakes: dict[str, asyncio.Event] = {}
 
     def enqueue(self, connection: sa.Connection, method: str, request: Message) -> None:
-        """Adds a call of `method` ("/boarfish.v1.MonitoringService/AppendLedgerEntry") to the caller's transaction."""
+        """Adds a call of `method` ("/boarfish.v1.MonitoringService/AppendLedgerEntry") to the caller's transaction.
+
+        The request carries its `request_id`. Any thread may call this.
+        """
+        service = method.split("/")[1]
         connection.execute(
             outbox_table.insert().values(
-                service=method.split("/")[1],
+                service=service,
                 method=method,
                 request=request.SerializeToString(),
                 create_time=dt.datetime.now(dt.UTC).replace(tzinfo=None),
             )
         )
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._wake.set)
+        loop, wake = self._loop, self._wakes.get(service)
+        if loop is not None and wake is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has just been closed
+                loop.call_soon_threadsafe(wake.set)
 
     def pending_count(self) -> int:
         """Messages neither acknowledged nor refused."""
-        query = sa.select(sa.func.count()).where(outbox_table.c.refused.is_(None))
-        with self._engine.connect() as connection:
-            return int(connection.execute(query).scalar_one())
+        return self._count(outbox_table.c.refused.is_(None))
+
+    def parked_count(self) -> int:
+        """Messages that their receiver refused for good. They are kept with its words."""
+        return self._count(outbox_table.c.refused.is_not(None))
+
+    def retry_parked(self) -> int:
+        """Puts every parked message back into its place in the order; how many there were."""
+        with self._engine.begin() as connection:
+            update = outbox_table.update().where(outbox_table.c.refused.is_not(None)).values(refused=None)
+            return int(connection.execute(update).rowcount)
 
     async def deliver(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
-        """Delivers for ever; `channels` by full service name ("boarfish.v1.MonitoringService"). Run it by `Harness.spawn`."""
+        """Delivers until it is cancelled; run it by `Harness.spawn`. `channels` by full service name
+        ("boarfish.v1.MonitoringService").
+        """
+        self._wakes = {service: asyncio.Event() for service in channels}
         self._loop = asyncio.get_running_loop()
-        await asyncio.gather(*(self._deliver_to(service, channel) for service, channel in channels.items()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for service, channel in channels.items():
+                    group.create_task(self._deliver_to(service, channel), name=f"outbox to {service}")
+        finally:
+            self._loop = None
 
     async def _deliver_to(self, service: str, channel: grpc.aio.Channel) -> None:
-        pause_s = FIRST_PAUSE_S
+        attempts = 0
         while True:
-            row = await asyncio.to_thread(self._next, service)
-            if row is None:
-                self._wake.clear()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), IDLE_S)
-                except TimeoutError:
-                    pass
-                continue
             try:
-                await _call(channel, row.method, row.request)
-            except BoarfishError as error:
-                if error.code not in _PASSING:
-                    logger.error("message refused", extra={"method": row.method, "outbox_id": row.id, "error": error.message})
-                    await asyncio.to_thread(self._park, row.id, error.message)
+                row = await self._next_when_there(service)
+                if await self._settle(row, channel, attempts):
+                    attempts = 0
                     continue
-                logger.info("neighbour away", extra={"service": service, "error": error.message})
-                await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                continue
-            pause_s = FIRST_PAUSE_S
-            await asyncio.to_thread(self._forget, row.id)
+            except sa.exc.DBAPIError as error:
+                # A full disk or a lock. What was delivered meanwhile goes again, and its receiver knows it by its request id.
+                logger.warning("the outbox cannot be read or written", extra={"error": str(error.orig)})
+            attempts += 1
+            longest_s = min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 10), LONGEST_PAUSE_S)
+            await asyncio.sleep(longest_s * random.uniform(0.5, 1.0))
+
+    async def _next_when_there(self, service: str) -> Any:
+        """The oldest message to `service`. A wake comes before its transaction is committed, so a miss is followed by closer looks."""
+        wake, idle_s = self._wakes[service], LONGEST_IDLE_S
+        while True:
+            wake.clear()
+            row = await asyncio.to_thread(self._next, service)
+            if row is not None:
+                return row
+            try:
+                async with asyncio.timeout(idle_s):
+                    await wake.wait()
+                idle_s = SHORTEST_IDLE_S
+            except TimeoutError:
+                idle_s = min(2 * idle_s, LONGEST_IDLE_S)
+
+    async def _settle(self, row: Any, channel: grpc.aio.Channel, attempts: int) -> bool:
+        """Delivers or parks one message; False when it must be tried again."""
+        try:
+            await _call(channel, row.method, row.request)
+        except BoarfishError as error:
+            known = {"method": row.method, "outbox_id": row.id, "error": error.message}
+            passing = error.code in _PASSING or error.reason in STORAGE_REASONS
+            if passing or (error.code in _DOUBTFUL and attempts + 1 < ATTEMPTS):
+                logger.log(
+                    logging.WARNING if attempts == 0 else logging.DEBUG, "not delivered yet", extra=known
+                )
+                return False
+            logger.error("message refused", extra=known)
+            await asyncio.to_thread(self._park, row.id, f"{error.code.name}: {error.message}")
+            return True
+        await asyncio.to_thread(self._forget, row.id)
+        return True
+
+    def _count(self, which: sa.ColumnElement[bool]) -> int:
+        query = sa.select(sa.func.count()).select_from(outbox_table).where(which)
+        with self._engine.connect() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def _next(self, service: str) -> Any:
         query = (
@@ -124,7 +190,9 @@ class Outbox:
 
     def _park(self, row_id: int, reason: str) -> None:
         with self._engine.begin() as connection:
-            connection.execute(outbox_table.update().where(outbox_table.c.id == row_id).values(refused=reason))
+            connection.execute(
+                outbox_table.update().where(outbox_table.c.id == row_id).values(refused=reason)
+            )
 
 
 async def _call(channel: grpc.aio.Channel, method: str, request: bytes) -> None:

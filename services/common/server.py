@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+from boarfish.errors import BoarfishError
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
 from services.common import telemetry
-from services.common.calls import CallInterceptor
+from services.common.calls import Calls
 from services.common.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,46 +31,62 @@ class PortInUse(Exception):
 
 
 class Harness:
-    """What a service's start function is given: the server to add itself to, and a say in readiness and stopping."""
+    """What a service's start function is given: the server to add itself to, and a say in readiness and stopping.
 
-    def __init__(self, name: str, settings: Settings, server: grpc.aio.Server) -> None:
+    `port` is bound before the start function runs; calls are taken when it has returned. `stopping` is set when the stop begins.
+    """
+
+    def __init__(self, name: str, settings: Settings, server: grpc.aio.Server, calls: Calls) -> None:
         self.name = name
         self.settings = settings
         self.port = 0
         self.stopping = asyncio.Event()
         self.failure: BaseException | None = None
         self._server = server
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        self._names = ["", health.SERVICE_NAME]
+        self._calls = calls
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._names = [""]
+        self._ready: bool | None = None
+        self._telling = asyncio.Lock()
         self._callbacks: list[Callable[[], Awaitable[None]]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.add_service(
+            health_pb2_grpc.add_HealthServicer_to_server,
+            self._health,
+            health_pb2.DESCRIPTOR.services_by_name["Health"],
+        )
 
     def add_service(
         self,
-        add_to_server: Callable[[Any, grpc.aio.Server], None],
+        add_to_server: Callable[[Any, Any], None],
         servicer: Any,
         descriptor: ServiceDescriptor,
     ) -> None:
-        """Serves `servicer` by its generated `add_..._to_server`; reflection and health follow."""
-        add_to_server(servicer, self._server)
+        """Serves `servicer` by its generated `add_..._to_server`; reflection and health follow.
+
+        A server-streaming method whose name begins with `Watch` counts as endless: a stop ends it at once (UNAVAILABLE). A
+        bidirectional one gets no more requests when the stop begins, and may still answer those that it took.
+        """
+        add_to_server(servicer, self._calls)
         self._names.append(descriptor.full_name)
 
-    async def set_ready(self, ready: bool, reason: str = "") -> None:
-        """What health checks answer from now on, for the server and each of its services."""
-        state = (
-            health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
-        )
-        for name in self._names:
-            await self._health.set(name, state)
-        logger.info("ready" if ready else "not ready", extra={"reason": reason} if reason else {})
+    def set_ready(self, ready: bool, reason: str = "") -> asyncio.Task[None]:
+        """What health checks answer from now on, for the server and each of its services.
+
+        A start function that does not call it is ready when it returns. What is returned may be awaited: it is done when those that
+        watch have been told.
+        """
+        if ready != self._ready:
+            logger.info("ready" if ready else "not ready", extra={"reason": reason} if reason else {})
+        self._ready = ready
+        return asyncio.get_running_loop().create_task(self._tell())
 
     def on_stop(self, callback: Callable[[], Awaitable[None]]) -> None:
-        """Runs `callback` after the drain; the last one added runs first."""
+        """Runs `callback` after the drain; the last one added runs first. Background tasks still run then."""
         self._callbacks.append(callback)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Runs a background task until the service stops. An exception in it is logged and stops the process."""
+        """Runs a background task until the service stops. An exception in it is logged and stops the process, exit status 1."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
@@ -83,8 +100,17 @@ class Harness:
         self.failure = error
         self.stopping.set()
 
-    async def _start(self, address: str) -> None:
-        reflection.enable_server_reflection([*self._names[1:], reflection.SERVICE_NAME], self._server)
+    async def _tell(self) -> None:
+        async with self._telling:
+            state = (
+                health_pb2.HealthCheckResponse.SERVING
+                if self._ready
+                else health_pb2.HealthCheckResponse.NOT_SERVING
+            )
+            for name in self._names:
+                await self._health.set(name, state)
+
+    async def _bind(self, address: str) -> None:
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -92,20 +118,34 @@ class Harness:
                 f"{self.name} cannot listen on {address}: the port is in use. Stop what listens there, or set "
                 f"BOARFISH_{self.name.upper()}_ADDRESS to another address."
             ) from error
+
+    async def _start(self) -> None:
+        names = [*self._names[1:], reflection.SERVICE_NAME]
+        self.add_service(
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server,
+            reflection.aio.ReflectionServicer(service_names=names),  # type: ignore[attr-defined]
+            reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+        )
+        self._server.add_generic_rpc_handlers((self._calls,))
+        await self._tell()
         await self._server.start()
+        if self._ready is None:
+            await self.set_ready(True)
 
     async def _stop(self) -> None:
         await self.set_ready(False, "stopping")
         self.stopping.set()
+        self._calls.streams.end()
         await self._server.stop(self.settings.drain_s)
         for callback in reversed(self._callbacks):
             try:
                 await callback()
             except Exception:
                 logger.exception("stopping was not clean")
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -114,11 +154,9 @@ async def serving(
 ) -> AsyncIterator[Harness]:
     """Serves while the block runs. `start` adds the services and may spawn tasks; the server is ready when it returns.
 
-    The port is bound before `start` runs its course, so that a taken one is found first. Raises `PortInUse`.
+    Port 0 takes a free one (`Harness.port`). The port is bound before `start` runs, so that a taken one is found before
+    anything is touched. Raises `PortInUse`, or what `start` raises.
     """
-    interceptor = CallInterceptor(
-        name, default_deadline_s=settings.default_deadline_s, traced=bool(settings.otlp_endpoint)
-    )
     options = [
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", settings.max_message_bytes),
@@ -126,12 +164,13 @@ async def serving(
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5000),
     ]
-    server = grpc.aio.server(interceptors=[interceptor], options=options)
-    harness = Harness(name, settings, server)
+    calls = Calls(name, settings)
+    server = grpc.aio.server(options=options)
+    harness = Harness(name, settings, server, calls)
     try:
+        await harness._bind(address)
         await start(harness)
-        await harness._start(address)
-        await harness.set_ready(True)
+        await harness._start()
         yield harness
     finally:
         await harness._stop()
@@ -154,9 +193,10 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    close_metrics: Callable[[], None] | None = None
     try:
         if metrics := settings.metrics_address(name):
-            _serve_metrics(name, metrics)
+            close_metrics = _serve_metrics(name, metrics)
         async with serving(name, address, settings, start) as harness:
             logger.info("serving", extra={"address": address, "port": harness.port})
             waits = [loop.create_task(stop.wait()), loop.create_task(harness.stopping.wait())]
@@ -167,14 +207,21 @@ async def _run(
     except PortInUse as error:
         print(error, file=sys.stderr)
         return EXIT_PORT_IN_USE
+    except BoarfishError as error:
+        logger.debug("could not start", exc_info=error)
+        print(f"{name} could not start: {error.message}", file=sys.stderr)
+        return EXIT_FAILED
     except Exception:
         logger.exception("could not start")
         return EXIT_FAILED
+    finally:
+        if close_metrics is not None:
+            close_metrics()
 
 
-def _serve_metrics(name: str, address: str) -> None:
+def _serve_metrics(name: str, address: str) -> Callable[[], None]:
     try:
-        telemetry.serve_metrics(address)
+        return telemetry.serve_metrics(address)
     except OSError as error:
         raise PortInUse(
             f"{name} cannot show its metrics on {address}: the port is in use. Set BOARFISH_{name.upper()}_METRICS_ADDRESS "

@@ -4,14 +4,31 @@ Every field is an environment variable with the prefix `BOARFISH_` (`BOARFISH_HO
 fields of its own by a subclass in `services/<name>/settings.py`.
 """
 
+import json
+import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SERVICES = ("ingestion", "training", "inference", "monitoring")
 MIB = 1024 * 1024
+
+
+def _host_and_port(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError('must be "host:port" with a port from 0 to 65535, such as 127.0.0.1:50051')
+    return address
+
+
+def _host_and_port_or_nothing(address: str) -> str:
+    return address and _host_and_port(address)
+
+
+Address = Annotated[str, AfterValidator(_host_and_port)]
+OptionalAddress = Annotated[str, AfterValidator(_host_and_port_or_nothing)]
 
 
 class Settings(BaseSettings):
@@ -20,29 +37,29 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="BOARFISH_", frozen=True, extra="ignore")
 
     home: Path = Field(default=Path(".boarfish"), description="Folder that holds all state.")
-    ingestion_address: str = Field(
+    ingestion_address: Address = Field(
         default="127.0.0.1:50051", description="Where ingestion listens and is called."
     )
-    training_address: str = Field(
+    training_address: Address = Field(
         default="127.0.0.1:50052", description="Where training listens and is called."
     )
-    inference_address: str = Field(
+    inference_address: Address = Field(
         default="127.0.0.1:50053", description="Where inference listens and is called."
     )
-    monitoring_address: str = Field(
+    monitoring_address: Address = Field(
         default="127.0.0.1:50054", description="Where monitoring listens and is called."
     )
-    dashboards_address: str = Field(default="127.0.0.1:8501", description="Where the dashboards listen.")
-    ingestion_metrics_address: str = Field(
+    dashboards_address: Address = Field(default="127.0.0.1:8501", description="Where the dashboards listen.")
+    ingestion_metrics_address: OptionalAddress = Field(
         default="127.0.0.1:50151", description="Prometheus metrics; empty: off."
     )
-    training_metrics_address: str = Field(
+    training_metrics_address: OptionalAddress = Field(
         default="127.0.0.1:50152", description="Prometheus metrics; empty: off."
     )
-    inference_metrics_address: str = Field(
+    inference_metrics_address: OptionalAddress = Field(
         default="127.0.0.1:50153", description="Prometheus metrics; empty: off."
     )
-    monitoring_metrics_address: str = Field(
+    monitoring_metrics_address: OptionalAddress = Field(
         default="127.0.0.1:50154", description="Prometheus metrics; empty: off."
     )
     database_url: str = Field(
@@ -53,6 +70,11 @@ class Settings(BaseSettings):
     )
     default_deadline_s: float = Field(
         default=60.0, gt=0, description="Deadline of a unary call whose caller set none, in seconds."
+    )
+    max_concurrent_calls: int = Field(
+        default=1024,
+        ge=1,
+        description="Unary calls, and again streams, that a service holds at once; more hear RESOURCE_EXHAUSTED.",
     )
     drain_s: float = Field(
         default=10.0,
@@ -85,6 +107,16 @@ class Settings(BaseSettings):
         return self.home / "models"
 
     @property
+    def spool_path(self) -> Path:
+        """Where inference keeps events until ingestion has acknowledged them."""
+        return self.home / "spool"
+
+    @property
+    def mlflow_path(self) -> Path:
+        """Folder of MLflow's artifacts; its database lies beside it (`mlflow.db`)."""
+        return self.home / "mlflow"
+
+    @property
     def logs_path(self) -> Path:
         """Where the supervisor keeps each process's log."""
         return self.home / "logs"
@@ -100,3 +132,25 @@ class Settings(BaseSettings):
     def database(self, name: str) -> str:
         """SQLAlchemy URL of a service's database."""
         return self.database_url or f"sqlite:///{self.home / name}.db"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process that is to read the same."""
+        values = self.model_dump(mode="json")
+        return {
+            f"BOARFISH_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+            for name, value in values.items()
+        }
+
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def read_settings(kind: type[SettingsT]) -> SettingsT:
+    """Settings of `kind` from the environment. A wrong one ends the process with a line that names it; for entry points."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "BOARFISH_" + "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"{name} is {problem['input']!r}: {problem['msg']}", file=sys.stderr)
+        sys.exit(2)

@@ -29,23 +29,28 @@ _SHUT_WORDS = (
     "unable to open database",
 )
 RETRY_AFTER_S = 5.0
+DISK_FULL, FOLDER_NOT_WRITABLE = "DISK_FULL", "FOLDER_NOT_WRITABLE"
+STORAGE_REASONS = (DISK_FULL, FOLDER_NOT_WRITABLE)
+"""`ErrorInfo` reasons of what `storage_error` makes: they pass when someone sees to the disk."""
 
 
 def storage_error(error: BaseException, folder: Path | str) -> BoarfishError | None:
     """What a failed write means for the caller; `None` when it was not the disk."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        error = error.orig
     code = error.errno if isinstance(error, OSError) else None
     text = str(error).lower()
     if code in _FULL or any(words in text for words in _FULL_WORDS):
         return ResourceExhausted(
             f"The disk under {folder} is full. Free some space; the service goes on by itself.",
             retry_after_s=RETRY_AFTER_S,
-            reason="DISK_FULL",
+            reason=DISK_FULL,
             metadata={"folder": str(folder)},
         )
     if code in _SHUT or any(words in text for words in _SHUT_WORDS):
         return FailedPrecondition(
             f"{folder} cannot be written. Give the service's user permission to write there; it goes on by itself.",
-            reason="FOLDER_NOT_WRITABLE",
+            reason=FOLDER_NOT_WRITABLE,
             metadata={"folder": str(folder)},
         )
     return None

@@ -9,16 +9,21 @@ import datetime as dt
 import json
 import logging
 import sys
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
+import grpc
 from opentelemetry import trace
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from opentelemetry.propagate import extract
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, start_http_server
 
 from services.common.settings import Settings
 
 request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="")
 
 REGISTRY = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
 CALLS = Counter("boarfish_calls", "RPCs answered.", ("service", "method", "code"), registry=REGISTRY)
 LATENCY = Histogram(
     "boarfish_call_seconds",
@@ -83,7 +88,40 @@ def set_up_tracing(service: str, settings: Settings) -> None:
     trace.set_tracer_provider(provider)
 
 
-def serve_metrics(address: str) -> None:
-    """Answers Prometheus at `host:port`; `OSError` when the port is taken."""
+def server_span(
+    tracer: trace.Tracer, path: str, request: str, received: Iterable[tuple[str, Any]]
+) -> AbstractContextManager[Any]:
+    """The span of a call of method `path`, which continues the trace that the `received` metadata tell of."""
+    service, _, method = path[1:].partition("/")
+    return tracer.start_as_current_span(
+        path[1:],
+        context=extract({key: value for key, value in received if isinstance(value, str)}),
+        kind=trace.SpanKind.SERVER,
+        attributes={
+            "rpc.system": "grpc",
+            "rpc.service": service,
+            "rpc.method": method,
+            "boarfish.request_id": request,
+        },
+    )
+
+
+def end_server_span(code: grpc.StatusCode) -> None:
+    """Notes on the current span how its call ended."""
+    span = trace.get_current_span()
+    span.set_attribute("rpc.grpc.status_code", code.value[0])
+    if code is not grpc.StatusCode.OK:
+        span.set_status(trace.StatusCode.ERROR, code.name)
+
+
+def serve_metrics(address: str) -> Callable[[], None]:
+    """Answers Prometheus at `host:port` until what it returns is called; `OSError` when the port is taken."""
     host, _, port = address.rpartition(":")
-    start_http_server(int(port), addr=host, registry=REGISTRY)
+    server, thread = start_http_server(int(port), addr=host.strip("[]"), registry=REGISTRY)
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return close
