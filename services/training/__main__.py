@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import grpc
 from boarfish.v1 import training_pb2, training_pb2_grpc
 
+from services.common.channels import open_channel
 from services.common.database import open_database
 from services.common.lake import Lake
 from services.common.outbox import Outbox
@@ -28,10 +28,9 @@ async def start(harness: Harness) -> None:
     book = JobBook(engine, outbox, queue_limit=settings.training_queue_limit)
     feed = JobFeed()
     dispatcher = Dispatcher(settings, book, feed)
-    options = [("grpc.max_send_message_length", settings.max_message_bytes)]
     channels = {
-        "boarfish.v1.MonitoringService": grpc.aio.insecure_channel(settings.monitoring_address, options),
-        "boarfish.v1.IngestionService": grpc.aio.insecure_channel(settings.ingestion_address, options),
+        "boarfish.v1.MonitoringService": open_channel(settings.monitoring_address, settings),
+        "boarfish.v1.IngestionService": open_channel(settings.ingestion_address, settings),
     }
 
     async def close() -> None:
@@ -43,14 +42,7 @@ async def start(harness: Harness) -> None:
     harness.on_stop(close)
     harness.add_service(
         training_pb2_grpc.add_TrainingServiceServicer_to_server,
-        TrainingService(
-            book,
-            feed,
-            dispatcher,
-            Lake(settings.lake_path),
-            watcher_limit=settings.training_watcher_limit,
-            stopping=harness.stopping,
-        ),
+        TrainingService(book, feed, dispatcher, Lake(settings.lake_path)),
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"],
     )
     harness.spawn(outbox.deliver(channels), "outbox")

@@ -4,6 +4,7 @@ A watcher always gets the newest state and never a backlog: one that reads slowl
 """
 
 import asyncio
+from weakref import WeakValueDictionary
 
 from boarfish.v1 import training_pb2
 
@@ -13,7 +14,8 @@ class JobFeed:
 
     def __init__(self) -> None:
         self._running: dict[str, training_pb2.TrainingJob] = {}
-        self._wakes: dict[str, asyncio.Event] = {}
+        # An event lives as long as a watcher waits for it.
+        self._wakes: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def running(self, job_id: str) -> training_pb2.TrainingJob | None:
         """The newest snapshot of a job that runs; `None` for any other (the book has it)."""
@@ -24,7 +26,10 @@ class JobFeed:
 
         Take it before looking at the job, so that no change is missed.
         """
-        return self._wakes.setdefault(job_id, asyncio.Event())
+        event = self._wakes.get(job_id)
+        if event is None:
+            event = self._wakes[job_id] = asyncio.Event()
+        return event
 
     def publish(self, job: training_pb2.TrainingJob) -> None:
         """Tells of a new state of a job."""

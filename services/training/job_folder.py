@@ -61,6 +61,10 @@ class JobFolder:
         """Where the finished files of model `index` of the plan stand: all of them, or no such folder."""
         return self.path / f"{index}-{model}" / "staged"
 
+    def curve(self, index: int, model: str) -> Path:
+        """File with what was measured as model `index` of the plan was fitted."""
+        return self.path / f"{index}-{model}" / "curve.json"
+
     def remove(self) -> None:
         """Removes the folder and all in it, where it is."""
         shutil.rmtree(self.path, ignore_errors=True)
@@ -106,10 +110,7 @@ def decode(line: bytes) -> Report:
 
 
 def send(descriptor: int, report: Report) -> None:
-    """Writes a report to the pipe; a service that is gone is not an error (the worker is about to go too)."""
+    """Writes a report to the pipe. Raises `BrokenPipeError` when the service is gone."""
     line = encode(report)
-    try:
-        while line:
-            line = line[os.write(descriptor, line) :]
-    except BrokenPipeError:
-        pass
+    while line:
+        line = line[os.write(descriptor, line) :]

@@ -20,6 +20,7 @@ class Prepared:
     `valid_table` holds the validation rows with all columns of the task, in the order of `valid`.
     """
 
+    task: task_pb2.Task
     schema: "TabularSchema"
     train: "TabularRows"
     valid: "TabularRows"
@@ -30,7 +31,7 @@ def tabular_schema(task: task_pb2.Task) -> "TabularSchema":
     """The model inputs of `task` by kind, in the task's order."""
     from models.data.tabular import TabularSchema
 
-    def of(kind: task_pb2.FeatureType) -> tuple[str, ...]:
+    def of(kind: int) -> tuple[str, ...]:
         return tuple(feature.name for feature in task.features if feature.type == kind)
 
     return TabularSchema(
@@ -56,7 +57,7 @@ def prepare(table: pa.Table, task: task_pb2.Task) -> Prepared:
     train_index, valid_index = _split(table, task.split)
     rows = TabularRows.from_arrow(table, schema)
     prepared = Prepared(
-        schema, rows.take(train_index), rows.take(valid_index), table.take(pa.array(valid_index))
+        task, schema, rows.take(train_index), rows.take(valid_index), table.take(pa.array(valid_index))
     )
     _check("training", prepared.train, task)
     _check("validation", prepared.valid, task)

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from boarfish.errors import FieldViolation, InvalidArgument, ResourceExhausted, Unavailable, Unimplemented
+from boarfish.errors import FieldViolation, InvalidArgument, Unimplemented
 from boarfish.task_checks import check_task
 from boarfish.v1 import training_pb2, training_pb2_grpc
 
@@ -20,32 +20,16 @@ from services.training.feed import JobFeed
 from services.training.jobs import ENDED, JobBook
 
 WATCH_INTERVAL_S = 0.1
-RETRY_AFTER_S = 1.0
 
 
 class TrainingService(training_pb2_grpc.TrainingServiceServicer):
-    """Answers the RPCs.
+    """Answers the RPCs. The harness ends its watchers when the service stops."""
 
-    `stopping` is set when the service is about to stop: watchers are told to come again.
-    """
-
-    def __init__(
-        self,
-        book: JobBook,
-        feed: JobFeed,
-        dispatcher: Dispatcher,
-        lake: Lake,
-        *,
-        watcher_limit: int,
-        stopping: asyncio.Event,
-    ) -> None:
+    def __init__(self, book: JobBook, feed: JobFeed, dispatcher: Dispatcher, lake: Lake) -> None:
         self._book = book
         self._feed = feed
         self._dispatcher = dispatcher
         self._lake = lake
-        self._watcher_limit = watcher_limit
-        self._watcher_count = 0
-        self._stopping = stopping
 
     async def CreateTrainingJob(  # noqa: N802
         self, request: training_pb2.CreateTrainingJobRequest, context: Any
@@ -92,35 +76,14 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         self, request: training_pb2.WatchTrainingJobRequest, context: Any
     ) -> AsyncIterator[training_pb2.WatchTrainingJobResponse]:
         """Streams a job's state: at once, then at most every 0.1 s as it changes, last when it has ended."""
-        if self._watcher_count >= self._watcher_limit:
-            raise ResourceExhausted(
-                f"{self._watcher_limit} watchers are connected already: ask with GetTrainingJob instead",
-                retry_after_s=RETRY_AFTER_S,
-                reason="TOO_MANY_WATCHERS",
-            )
-        self._watcher_count += 1
-        stopping = asyncio.create_task(self._stopping.wait())
-        try:
-            while True:
-                change = asyncio.create_task(self._feed.change(request.id).wait())
-                try:
-                    job = await self._job(request.id)
-                    yield training_pb2.WatchTrainingJobResponse(job=job)
-                    if job.state in ENDED:
-                        return
-                    await asyncio.wait((change, stopping), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    change.cancel()
-                if stopping.done():
-                    raise Unavailable(
-                        "Training is stopping; watch the job again when it is back.",
-                        retry_after_s=RETRY_AFTER_S,
-                        reason="STOPPING",
-                    )
-                await asyncio.sleep(WATCH_INTERVAL_S)
-        finally:
-            stopping.cancel()
-            self._watcher_count -= 1
+        while True:
+            change = self._feed.change(request.id)
+            job = await self._job(request.id)
+            yield training_pb2.WatchTrainingJobResponse(job=job)
+            if job.state in ENDED:
+                return
+            await change.wait()
+            await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def ListModelVersions(  # noqa: N802
         self, request: training_pb2.ListModelVersionsRequest, context: Any

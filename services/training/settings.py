@@ -28,12 +28,6 @@ class TrainingSettings(Settings):
         le=60,
         description="How long a worker may take to stop before it is killed, in seconds.",
     )
-    training_watcher_limit: int = Field(
-        default=1000,
-        ge=1,
-        le=100_000,
-        description="WatchTrainingJob streams that may be open at once; more are refused.",
-    )
 
     @property
     def jobs_path(self) -> Path:

@@ -16,11 +16,11 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.common.model_store import EVALUATION, MODEL_CARD, TASK, StoredModel
+from services.training.curve import Curve
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -29,25 +29,6 @@ logger = logging.getLogger(__name__)
 
 SMALL_FILES = (MODEL_CARD, EVALUATION, TASK)
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
-
-
-@dataclass(frozen=True)
-class Point:
-    """A metric's value after a step of training. Times are milliseconds since 1970."""
-
-    name: str
-    value: float
-    step: int
-    time_ms: int
-
-
-@dataclass
-class Curve:
-    """What was measured as one model was fitted."""
-
-    start_time_ms: int = 0
-    end_time_ms: int = 0
-    points: list[Point] = field(default_factory=list)
 
 
 class Tracker:
@@ -125,13 +106,13 @@ def _log(
         "boarfish_dataset_version": str(manifest.dataset_version),
     }
     run_name = f"{manifest.model} {model.id[:12]}"
-    run = client.create_run(experiment, start_time=curve.start_time_ms, tags=tags, run_name=run_name).info
+    run = client.create_run(experiment, start_time=curve.start_ms, tags=tags, run_name=run_name).info
     results = [
-        Metric(f"validation_{key}", estimate.value, curve.end_time_ms, 0)
+        Metric(f"validation_{key}", estimate.value, curve.end_ms, 0)
         for key, estimate in manifest.metrics.items()
         if math.isfinite(estimate.value)
     ]
-    points = [Metric(point.name, point.value, point.time_ms, point.step) for point in curve.points]
+    points = [Metric(name, value, time_ms, epoch) for epoch, time_ms, name, value in curve.points()]
     client.log_batch(
         run.run_id, metrics=results, params=[Param(key, value) for key, value in parameters.items()]
     )
@@ -147,7 +128,7 @@ def _log(
         tags={"boarfish_id": model.id, "model": manifest.model},
         description=manifest.baseline.statement,
     )
-    client.set_terminated(run.run_id, "FINISHED", end_time=curve.end_time_ms)
+    client.set_terminated(run.run_id, "FINISHED", end_time=curve.end_ms)
 
 
 def _is_registered(client: "MlflowClient", model: StoredModel) -> bool:

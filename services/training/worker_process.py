@@ -10,6 +10,7 @@ from pathlib import Path
 
 from boarfish.v1 import training_pb2
 
+from services.common.processes import ended_with_parent
 from services.common.storage import writing_to
 from services.training.job_folder import decode
 
@@ -54,13 +55,14 @@ class WorkerProcess:
     async def start(cls, command: Sequence[str], log: Path, *, threads: int) -> "WorkerProcess":
         """Starts `command`.
 
-        Its standard error is added to the file `log`, its standard output carries its reports.
+        Its standard error is added to the file `log`, its standard output carries its
+        reports. It ends with the event loop's thread, `kill -9` of the service included.
         """
         with writing_to(log.parent):
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("ab") as errors:
                 process = await asyncio.create_subprocess_exec(
-                    *command,
+                    *ended_with_parent(command),
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=asyncio.subprocess.PIPE,
                     stderr=errors,

@@ -1,0 +1,73 @@
+"""The curve of one model:
+
+Its losses and metrics after each epoch, kept in a file so that a killed worker loses none.
+"""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from models.progress import Progress
+
+
+class Curve:
+    """Measured values by epoch. Times are milliseconds since 1970."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.start_ms = _now_ms()
+        self.end_ms = self.start_ms
+        self._epochs: dict[int, tuple[int, dict[str, float]]] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> "Curve":
+        """The curve in `path`, or a new one that will be kept there."""
+        curve = cls(path)
+        try:
+            kept = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            return curve
+        curve.start_ms, curve.end_ms = kept["start_ms"], kept["end_ms"]
+        curve._epochs = {epoch: (time_ms, values) for epoch, time_ms, values in kept["epochs"]}
+        return curve
+
+    def add(self, progress: "Progress") -> None:
+        """Takes in a report; the last one of an epoch stands. Values that are not finite are left out."""
+        values = {
+            **progress.metrics,
+            "train_loss": progress.train_loss,
+            "validation_loss": progress.validation_loss,
+        }
+        finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
+        if not finite:
+            return
+        is_new = progress.epoch not in self._epochs
+        self._epochs[progress.epoch] = (_now_ms(), finite)
+        if is_new:
+            self._keep()
+
+    def end(self) -> None:
+        """Notes that the model has been fitted."""
+        self.end_ms = _now_ms()
+        self._keep()
+
+    def points(self) -> Iterator[tuple[int, int, str, float]]:
+        """Epoch, time, name and value of each point, in the order of epochs."""
+        for epoch, (time_ms, values) in sorted(self._epochs.items()):
+            for name, value in values.items():
+                yield epoch, time_ms, name, value
+
+    def _keep(self) -> None:
+        epochs = [(epoch, time_ms, values) for epoch, (time_ms, values) in self._epochs.items()]
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(
+            json.dumps({"start_ms": self.start_ms, "end_ms": self.end_ms, "epochs": epochs})
+        )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

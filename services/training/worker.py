@@ -1,0 +1,184 @@
+"""The worker, `python -m services.training.worker FOLDER`: a process that makes one job's model versions.
+
+Rows are read from the lake, split, and each model of the plan is fitted, evaluated, exported, checked
+against ONNX Runtime and staged in the job's folder; then all are added to the model store and logged to
+MLflow. Whatever is staged is not made again, so a worker that was killed goes on where it was. The worker
+writes no database but MLflow's: the service ends the job.
+
+It reports by lines on its standard output (`job_folder.Report`), writes its log to standard error, stops on
+SIGTERM and dies with the service.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from boarfish.errors import BoarfishError
+
+from services.common.lake import Lake
+from services.common.model_store import ModelStore
+from services.common.storage import storage_error
+from services.training import staging
+from services.training.curve import Curve
+from services.training.datasets import DatasetVersion, read_rows
+from services.training.evaluation import METRIC_OF
+from services.training.job_folder import JobFolder, Report, send
+from services.training.plan import PlannedModel, planned_models
+from services.training.prepare import Prepared, prepare
+from services.training.reporter import Reporter
+from services.training.tracking import Tracker
+from services.training.worker_process import STOPPED_EXIT_CODE
+
+if TYPE_CHECKING:
+    from models.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """One job's work.
+
+    `report` tells the service, `stopped` is set when the service wants the worker to end.
+    """
+
+    def __init__(self, folder: JobFolder, report: Callable[[Report], None], stopped: threading.Event) -> None:
+        self.folder = folder
+        self.order, self.task = folder.read()
+        self.plan = planned_models(self.task)
+        self._stopped = stopped
+        seconds = [planned.seconds for planned in self.plan]
+        self._reporter = Reporter(seconds, lambda progress: report(Report(progress=progress)))
+
+    def run(self) -> tuple[str, ...]:
+        """Does the job; the ids of its versions, best first.
+
+        Raises:
+            TrainingStopped: it was told to.
+            BoarfishError: the job cannot be done, and why.
+        """
+        self._reporter.stage("reading rows")
+        order = self.order
+        version = DatasetVersion(order.dataset, order.dataset_version, order.dataset_version)
+        prepared = prepare(read_rows(Lake(order.lake), version, self.task), self.task)
+        tracker = Tracker(Path(order.mlflow))
+        for planned in self.plan:
+            self._check_stopped()
+            if not staging.is_staged(self._staged(planned)):
+                self._make(planned, prepared)
+        return self._register(tracker)
+
+    def _make(self, planned: PlannedModel, prepared: Prepared) -> None:
+        """Fits one model of the plan and stages it."""
+        tell = partial(self._reporter.stage, index=planned.index, model=planned.name)
+        tell(f"{planned.name}: preparing")
+        curve = Curve.open(self._curve(planned))
+
+        def on_progress(progress: "Progress") -> None:
+            self._reporter.fitting(progress, planned.fit_share)
+            curve.add(progress)
+
+        fitted = planned.fit(
+            prepared.train,
+            prepared.valid,
+            prepared.schema,
+            checkpoints=self.folder.checkpoints(planned.index, planned.name),
+            on_progress=on_progress,
+            should_stop=self._stopped.is_set,
+        )
+        curve.end()
+        self._check_stopped()
+        tell(f"{planned.name}: evaluating and exporting", fraction=planned.fit_share)
+        staging.stage(self._staged(planned), self.order, planned, prepared, fitted)
+
+    def _register(self, tracker: Tracker) -> tuple[str, ...]:
+        """Adds what is staged to the model store and logs it to MLflow."""
+        last = self.plan[-1]
+        self._reporter.stage("registering", index=last.index, fraction=1.0, model=last.name)
+        store = ModelStore(self.order.models)
+        metric = METRIC_OF[self.task.training.metric]
+        ranked = []
+        for planned in self.plan:
+            self._check_stopped()
+            stored = staging.add_to(store, self._staged(planned))
+            tracker.log(stored, planned.parameters, Curve.open(self._curve(planned)))
+            ranked.append((-stored.manifest.metrics[metric].value, planned.index, stored.id))
+        return tuple(identity for _, _, identity in sorted(ranked))
+
+    def _staged(self, planned: PlannedModel) -> Path:
+        return self.folder.staged(planned.index, planned.name)
+
+    def _curve(self, planned: PlannedModel) -> Path:
+        return self.folder.curve(planned.index, planned.name)
+
+    def _check_stopped(self) -> None:
+        if self._stopped.is_set():
+            from models.progress import TrainingStopped
+
+            raise TrainingStopped
+
+
+def failure_sentence(error: BaseException, folder: JobFolder) -> str:
+    """Why a job failed and what to do, in a sentence for people."""
+    if isinstance(error, BoarfishError):
+        return error.message
+    meant = storage_error(error, folder.path)
+    if meant is not None:
+        return meant.message
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return (
+            "The machine ran out of memory. Give it more, or train on fewer rows, with a smaller batch_size "
+            "or smaller hidden_sizes, and create the job again."
+        )
+    said = " ".join(str(error).split())[:300]
+    if isinstance(error, ValueError):
+        return f"The models cannot be made from these rows or settings: {said}"
+    return (
+        f"Something went wrong that was not foreseen ({type(error).__name__}: {said}). "
+        "The job's log has the trace; please report it, then create the job again."
+    )
+
+
+def claim_stdout() -> int:
+    """The standard output as a descriptor for reports.
+
+    What libraries print goes to standard error from now on.
+    """
+    descriptor = os.dup(1)
+    os.dup2(2, 1)
+    return descriptor
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the worker on the folder in `arguments`; the exit status."""
+    descriptor = claim_stdout()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = JobFolder(Path(arguments[0]))
+    from models.progress import TrainingStopped
+
+    try:
+        finished = Worker(folder, partial(send, descriptor), stopped).run()
+    except (TrainingStopped, BrokenPipeError):
+        logger.info("stopped as asked, or the service is gone")
+        return STOPPED_EXIT_CODE
+    except BaseException as error:
+        logger.exception("the job failed")
+        send(descriptor, Report(failed=failure_sentence(error, folder)))
+        return 1
+    send(descriptor, Report(finished=finished))
+    return 0
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    # Libraries' threads and exit handlers have nothing left to do, and some take seconds.
+    logging.shutdown()
+    os._exit(status)
