@@ -1,0 +1,79 @@
+"""Rates of the confusion matrix by group, straight from rows: one count over all rows, then arithmetic on a few cells.
+
+Values equal fairlearn's `MetricFrame` where both define them. Source of the definitions: Fawcett, "An introduction to ROC
+analysis", 2006.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.estimate import CONFIDENCE
+from audit.intervals import wilson
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+RATES = (
+    "selection_rate",
+    "accuracy",
+    "true_positive_rate",
+    "false_positive_rate",
+    "false_negative_rate",
+    "true_negative_rate",
+    "positive_predictive_value",
+    "base_rate",
+)
+
+
+@dataclass(frozen=True)
+class GroupRates:
+    """Confusion counts of G groups, each `(G,)` int64."""
+
+    true_positives: Ints
+    false_positives: Ints
+    true_negatives: Ints
+    false_negatives: Ints
+
+    @property
+    def count(self) -> Ints:
+        """People by group."""
+        return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
+
+    def hits_and_people(self, rate: str) -> tuple[Ints, Ints]:
+        """Numerator and denominator of a rate by group, each `(G,)`. Raises `KeyError` for a rate that is not in `RATES`."""
+        tp, fp, tn, fn = self.true_positives, self.false_positives, self.true_negatives, self.false_negatives
+        return {
+            "selection_rate": (tp + fp, self.count),
+            "accuracy": (tp + tn, self.count),
+            "true_positive_rate": (tp, tp + fn),
+            "false_positive_rate": (fp, fp + tn),
+            "false_negative_rate": (fn, tp + fn),
+            "true_negative_rate": (tn, fp + tn),
+            "positive_predictive_value": (tp, tp + fp),
+            "base_rate": (tp + fn, self.count),
+        }[rate]
+
+    def rate(self, rate: str, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
+        """Value, lower and upper Wilson bound by group, each `(G,)`; NaN for a group without people that count."""
+        hits, people = self.hits_and_people(rate)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = hits / people
+        lower, upper = wilson(hits, people, confidence)
+        return value, lower, upper
+
+
+def group_rates(codes: npt.ArrayLike, positive: npt.ArrayLike, label: npt.ArrayLike, group_count: int) -> GroupRates:
+    """Counts rows by group: `codes` int `(N,)` from 0 to `group_count - 1`, `positive` and `label` bool `(N,)`.
+
+    Groups without rows count 0. Raises `ValueError` when the lengths differ.
+    """
+    group = np.asarray(codes)
+    decided, outcome = np.asarray(positive, bool), np.asarray(label, bool)
+    if not len(group) == len(decided) == len(outcome):
+        raise ValueError(f"lengths differ: {len(group)} groups, {len(decided)} decisions, {len(outcome)} labels")
+    kind = np.int32 if group_count < 2**28 else np.int64
+    cells = group.astype(kind) * 4 + decided.view(np.int8) * np.int8(2) + outcome.view(np.int8)
+    counts = np.bincount(cells, minlength=4 * group_count).reshape(group_count, 4)
+    return GroupRates(counts[:, 3], counts[:, 2], counts[:, 0], counts[:, 1])

@@ -1,0 +1,102 @@
+"""Intervals for proportions, their differences and ratios. Plain functions, vectorised over counts.
+
+Sources: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. Newcombe, "Interval estimation for
+the difference between independent proportions", Statistics in Medicine 1998 (method 10). Katz and others, "Obtaining
+confidence intervals for the risk ratio", Biometrics 1978.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from audit.estimate import CONFIDENCE, Estimate, unknown
+
+Counts = npt.ArrayLike
+
+
+def z_of(confidence: float) -> float:
+    """Two-sided standard normal quantile: 1.96 for 0.95. Raises `ValueError` outside (0, 1)."""
+    from scipy.special import ndtri
+
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; must be between 0 and 1")
+    return float(ndtri(0.5 + confidence / 2))
+
+
+def wilson(successes: Counts, trials: Counts, confidence: float = CONFIDENCE) -> tuple[Any, Any]:
+    """Wilson score interval of `successes / trials`, arrays or scalars of one shape; NaN where `trials` is 0.
+
+    At n = 1 it spans most of [0, 1]; it never leaves it.
+    """
+    k, n = np.asarray(successes, float), np.asarray(trials, float)
+    z2 = z_of(confidence) ** 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = k / n
+        centre = (p + z2 / (2 * n)) / (1 + z2 / n)
+        half = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+        lower = np.where(k == 0, 0.0, np.clip(centre - half, 0, 1))
+        upper = np.where(k == n, 1.0, np.clip(centre + half, 0, 1))
+    lower, upper = np.where(n > 0, lower, np.nan), np.where(n > 0, upper, np.nan)
+    return (lower, upper) if lower.ndim else (float(lower), float(upper))
+
+
+def proportion(successes: float, trials: float, confidence: float = CONFIDENCE, *, of: str = "observations") -> Estimate:
+    """`successes / trials` with its Wilson interval; unknown at n = 0."""
+    if trials <= 0:
+        return unknown(f"no {of} yet", 0, confidence)
+    lower, upper = wilson(successes, trials, confidence)
+    return Estimate(successes / trials, lower, upper, confidence, int(trials))
+
+
+def difference(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE) -> Estimate:
+    """`k1 / n1 - k2 / n2` with Newcombe's interval of Wilson bounds; unknown when a side is empty. -1 to 1, 0 no difference."""
+    if n1 <= 0 or n2 <= 0:
+        return unknown("one side has no observations yet", int(n1 + n2), confidence)
+    p1, p2 = k1 / n1, k2 / n2
+    (l1, u1), (l2, u2) = wilson(k1, n1, confidence), wilson(k2, n2, confidence)
+    lower = p1 - p2 - math.hypot(p1 - l1, u2 - p2)
+    upper = p1 - p2 + math.hypot(u1 - p1, p2 - l2)
+    return Estimate(p1 - p2, lower, upper, confidence, int(n1 + n2))
+
+
+def ratio(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE) -> Estimate:
+    """`(k1 / n1) / (k2 / n2)` with the log interval of Katz; 1 is no difference.
+
+    Unknown when a side is empty or the second has no success; without an interval when the first has none.
+    """
+    if n1 <= 0 or n2 <= 0 or k2 <= 0:
+        return unknown("a ratio needs observations on both sides and a success on the second", int(n1 + n2), confidence)
+    value = (k1 / n1) / (k2 / n2)
+    if k1 <= 0:
+        return Estimate(value, confidence=confidence, count=int(n1 + n2), warnings=("no success on the first side",))
+    spread = z_of(confidence) * math.sqrt(max(0.0, 1 / k1 - 1 / n1 + 1 / k2 - 1 / n2))
+    return Estimate(value, value * math.exp(-spread), value * math.exp(spread), confidence, int(n1 + n2))
+
+
+def two_sample_p_value(k1: float, n1: float, k2: float, n2: float) -> float:
+    """Two-sided p-value of equal proportions: Fisher's exact test where a cell is expected below 5, else the pooled z-test.
+
+    1 when a side is empty.
+    """
+    from scipy.special import ndtr
+    from scipy.stats import fisher_exact
+
+    if n1 <= 0 or n2 <= 0:
+        return 1.0
+    pooled = (k1 + k2) / (n1 + n2)
+    if min(n1, n2) * min(pooled, 1 - pooled) < 5:
+        return float(fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1])
+    z = (k1 / n1 - k2 / n2) / math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
+    return float(2 * ndtr(-abs(z)))
+
+
+def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Holm's adjusted p-values `(N,)`: the chance of any false finding among N looks is held. Source: Holm 1979."""
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)
+    stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted

@@ -1,0 +1,1 @@
+"""Audit reports: one dictionary for machines, one self-contained page for people."""

@@ -1,0 +1,153 @@
+"""Channels whose calls raise `boarfish.errors`, carry a request id and a deadline, and are tried again where that is safe.
+
+Retries are gRPC's own (service config): calls that the server recognises when they come twice are sent again when nothing
+answers. `Predict` is not: a person predicted twice would have two prediction ids.
+"""
+
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import grpc
+
+from boarfish.errors import BoarfishError, Unavailable, from_rpc_error
+
+REQUEST_ID = "x-request-id"
+DEFAULT_DEADLINE_S = 60.0
+MAX_MESSAGE_BYTES = 65 * 1024 * 1024
+
+_IDEMPOTENT = {
+    "IngestionService": (
+        *("LogLabels", "CreateDataset", "GetDataset", "ListDatasets", "ListDatasetVersions", "UploadProfile"),
+    ),
+    "TrainingService": (
+        *("CreateTrainingJob", "GetTrainingJob", "ListTrainingJobs", "CancelTrainingJob"),
+        *("ListModelVersions", "GetModelVersion"),
+    ),
+    "InferenceService": ("CreateDeployment", "GetDeployment", "ListDeployments"),
+    "MonitoringService": (
+        *("GetHealth", "QueryProfiles", "ListAlerts", "AcknowledgeAlert", "RunAudit", "GetAudit", "ListAudits"),
+        *("AppendLedgerEntry", "ListLedgerEntries", "VerifyLedger"),
+    ),
+}
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": f"boarfish.v1.{service}", "method": method}
+                for service, methods in _IDEMPOTENT.items()
+                for method in methods
+            ],
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "2s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+OPTIONS = [
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+class _MappingChannel:
+    """What a generated stub needs of a channel; each call goes through `_once` or `_many`."""
+
+    def __init__(self, channel: Any, address: str, deadline_s: float) -> None:
+        self._channel = channel
+        self._address = address
+        self._deadline_s = deadline_s
+
+    def unary_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        """A call of one message that is answered by one."""
+        return self._once(self._channel.unary_unary(*arguments, **options), self._deadline_s)
+
+    def stream_unary(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        """A call of many messages that is answered by one."""
+        return self._once(self._channel.stream_unary(*arguments, **options), None)
+
+    def unary_stream(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        """A call of one message that is answered by many."""
+        return self._many(self._channel.unary_stream(*arguments, **options))
+
+    def stream_stream(self, *arguments: Any, **options: Any) -> Callable[..., Any]:
+        """A call of many messages that is answered by many."""
+        return self._many(self._channel.stream_stream(*arguments, **options))
+
+    def _meaning(self, error: grpc.RpcError) -> BoarfishError:
+        meant = from_rpc_error(error)
+        if isinstance(meant, Unavailable) and meant.reason == Unavailable.default_reason:
+            return Unavailable(f"Nothing answers at {self._address}.", reason="NO_ANSWER")
+        return meant
+
+    def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
+        raise NotImplementedError
+
+    def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        raise NotImplementedError
+
+
+class BlockingChannel(_MappingChannel):
+    """Calls that block the calling thread."""
+
+    def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
+        def once(request: Any, timeout: float | None = None, metadata: Any = None) -> Any:
+            try:
+                return call(request, timeout=timeout or deadline_s, metadata=with_request_id(metadata))
+            except grpc.RpcError as error:
+                raise self._meaning(error) from error
+
+        return once
+
+    def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def many(request: Any, timeout: float | None = None, metadata: Any = None) -> Iterator[Any]:
+            answers = call(request, timeout=timeout, metadata=with_request_id(metadata))
+            try:
+                yield from answers
+            except grpc.RpcError as error:
+                raise self._meaning(error) from error
+            finally:
+                answers.cancel()
+
+        return many
+
+
+class AsyncChannel(_MappingChannel):
+    """Calls that are awaited."""
+
+    def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
+        async def once(request: Any, timeout: float | None = None, metadata: Any = None) -> Any:
+            try:
+                return await call(request, timeout=timeout or deadline_s, metadata=with_request_id(metadata))
+            except grpc.RpcError as error:
+                raise self._meaning(error) from error
+
+        return once
+
+    def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        async def many(request: Any, timeout: float | None = None, metadata: Any = None) -> AsyncIterator[Any]:
+            answers = call(request, timeout=timeout, metadata=with_request_id(metadata))
+            try:
+                async for answer in answers:
+                    yield answer
+            except grpc.RpcError as error:
+                raise self._meaning(error) from error
+            finally:
+                answers.cancel()
+
+        return many
+
+
+def with_request_id(metadata: Any) -> tuple[tuple[str, Any], ...]:
+    """`metadata` with a new request id where it has none."""
+    given = tuple(metadata or ())
+    return given if any(key == REQUEST_ID for key, _ in given) else (*given, (REQUEST_ID, uuid.uuid4().hex))

@@ -1,0 +1,235 @@
+"""`Client` and `AsyncClient`: the four services behind one object, for apps, notebooks and pages.
+
+    with Client.from_environment() as client:
+        answer = client.predict("employment", [{"AGEP": 41, "SCHL": 21}])
+        print(answer.predictions[0].decision)
+
+`client.ingestion`, `.training`, `.inference` and `.monitoring` are the generated stubs with every RPC; errors come as
+`boarfish.errors`. Both clients are built by the same code: only their channels differ.
+"""
+
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+
+from boarfish.channel import DEFAULT_DEADLINE_S, OPTIONS, AsyncChannel, BlockingChannel
+from boarfish.v1 import (
+    common_pb2,
+    inference_pb2,
+    inference_pb2_grpc,
+    ingestion_pb2,
+    ingestion_pb2_grpc,
+    monitoring_pb2,
+    monitoring_pb2_grpc,
+    training_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from boarfish.v1.inference_pb2_grpc import InferenceServiceAsyncStub
+    from boarfish.v1.ingestion_pb2_grpc import IngestionServiceAsyncStub
+    from boarfish.v1.monitoring_pb2_grpc import MonitoringServiceAsyncStub
+    from boarfish.v1.training_pb2_grpc import TrainingServiceAsyncStub
+
+DEFAULT_ADDRESSES = {
+    "ingestion": "127.0.0.1:50051",
+    "training": "127.0.0.1:50052",
+    "inference": "127.0.0.1:50053",
+    "monitoring": "127.0.0.1:50054",
+}
+_STUBS: dict[str, Any] = {
+    "ingestion": ingestion_pb2_grpc.IngestionServiceStub,
+    "training": training_pb2_grpc.TrainingServiceStub,
+    "inference": inference_pb2_grpc.InferenceServiceStub,
+    "monitoring": monitoring_pb2_grpc.MonitoringServiceStub,
+}
+
+
+class _Connections:
+    """Opens a channel to a service when it is first used."""
+
+    def __init__(
+        self,
+        ingestion: str = DEFAULT_ADDRESSES["ingestion"],
+        training: str = DEFAULT_ADDRESSES["training"],
+        inference: str = DEFAULT_ADDRESSES["inference"],
+        monitoring: str = DEFAULT_ADDRESSES["monitoring"],
+        *,
+        deadline_s: float = DEFAULT_DEADLINE_S,
+    ) -> None:
+        self.addresses = {
+            "ingestion": ingestion,
+            "training": training,
+            "inference": inference,
+            "monitoring": monitoring,
+        }
+        self._deadline_s = deadline_s
+        self._channels: dict[str, Any] = {}
+        self._stubs: dict[str, Any] = {}
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """A client of the addresses that `BOARFISH_INGESTION_ADDRESS` and so on name, else the defaults."""
+        return cls(**{name: os.environ.get(f"BOARFISH_{name.upper()}_ADDRESS") or at for name, at in DEFAULT_ADDRESSES.items()})
+
+    def _stub(self, name: str) -> Any:
+        if name not in self._stubs:
+            address = self.addresses[name]
+            self._channels[name] = channel = self._open(address)
+            self._stubs[name] = _STUBS[name](self._mapped(channel, address))
+        return self._stubs[name]
+
+    def _open(self, address: str) -> Any:
+        raise NotImplementedError
+
+    def _mapped(self, channel: Any, address: str) -> Any:
+        raise NotImplementedError
+
+
+class Client(_Connections):
+    """Calls that block. Safe to share between threads."""
+
+    @property
+    def ingestion(self) -> ingestion_pb2_grpc.IngestionServiceStub:
+        """Every RPC of ingestion."""
+        return self._stub("ingestion")  # type: ignore[no-any-return]
+
+    @property
+    def training(self) -> training_pb2_grpc.TrainingServiceStub:
+        """Every RPC of training."""
+        return self._stub("training")  # type: ignore[no-any-return]
+
+    @property
+    def inference(self) -> inference_pb2_grpc.InferenceServiceStub:
+        """Every RPC of inference."""
+        return self._stub("inference")  # type: ignore[no-any-return]
+
+    @property
+    def monitoring(self) -> monitoring_pb2_grpc.MonitoringServiceStub:
+        """Every RPC of monitoring."""
+        return self._stub("monitoring")  # type: ignore[no-any-return]
+
+    def predict(self, deployment: str, rows: Sequence[Mapping[str, Any]]) -> inference_pb2.PredictResponse:
+        """Predicts rows given as mappings by column name; one `Prediction` a row, in order."""
+        return self.inference.Predict(predict_request(deployment, rows))
+
+    def log_labels(self, deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.LogLabelsResponse:
+        """Logs observed outcomes: prediction id to the value of the task's target."""
+        return self.ingestion.LogLabels(labels_request(deployment, labels))
+
+    def put_records(self, dataset: str, rows: Sequence[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsResponse:
+        """Adds rows to a dataset."""
+        return self.ingestion.PutRecords(iter([records_request(dataset, rows)]))
+
+    def health(self) -> list[monitoring_pb2.DeploymentHealth]:
+        """How each deployment is doing."""
+        return list(self.monitoring.GetHealth(monitoring_pb2.GetHealthRequest()).deployments)
+
+    def close(self) -> None:
+        """Closes every channel."""
+        for channel in self._channels.values():
+            channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self, address: str) -> Any:
+        return grpc.insecure_channel(address, options=OPTIONS)
+
+    def _mapped(self, channel: Any, address: str) -> Any:
+        return BlockingChannel(channel, address, self._deadline_s)
+
+
+class AsyncClient(_Connections):
+    """Calls that are awaited, on one event loop."""
+
+    @property
+    def ingestion(self) -> "IngestionServiceAsyncStub":
+        """Every RPC of ingestion."""
+        return self._stub("ingestion")  # type: ignore[no-any-return]
+
+    @property
+    def training(self) -> "TrainingServiceAsyncStub":
+        """Every RPC of training."""
+        return self._stub("training")  # type: ignore[no-any-return]
+
+    @property
+    def inference(self) -> "InferenceServiceAsyncStub":
+        """Every RPC of inference."""
+        return self._stub("inference")  # type: ignore[no-any-return]
+
+    @property
+    def monitoring(self) -> "MonitoringServiceAsyncStub":
+        """Every RPC of monitoring."""
+        return self._stub("monitoring")  # type: ignore[no-any-return]
+
+    async def predict(self, deployment: str, rows: Sequence[Mapping[str, Any]]) -> inference_pb2.PredictResponse:
+        """Predicts rows given as mappings by column name; one `Prediction` a row, in order."""
+        return await self.inference.Predict(predict_request(deployment, rows))
+
+    async def log_labels(self, deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.LogLabelsResponse:
+        """Logs observed outcomes: prediction id to the value of the task's target."""
+        return await self.ingestion.LogLabels(labels_request(deployment, labels))
+
+    async def put_records(self, dataset: str, rows: Sequence[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsResponse:
+        """Adds rows to a dataset."""
+        return await self.ingestion.PutRecords(iter([records_request(dataset, rows)]))
+
+    async def close(self) -> None:
+        """Closes every channel."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _open(self, address: str) -> Any:
+        return grpc.aio.insecure_channel(address, options=OPTIONS)
+
+    def _mapped(self, channel: Any, address: str) -> Any:
+        return AsyncChannel(channel, address, self._deadline_s)
+
+
+def row_batch(rows: Iterable[Mapping[str, Any]]) -> common_pb2.RowBatch:
+    """Rows as JSON-like objects."""
+    batch = common_pb2.RowBatch()
+    for row in rows:
+        batch.rows.rows.add().update(row)
+    return batch
+
+
+def predict_request(deployment: str, rows: Iterable[Mapping[str, Any]]) -> inference_pb2.PredictRequest:
+    """A request to predict `rows`."""
+    return inference_pb2.PredictRequest(deployment=deployment, batch=row_batch(rows))
+
+
+def records_request(dataset: str, rows: Iterable[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsRequest:
+    """A request to add `rows` to a dataset."""
+    return ingestion_pb2.PutRecordsRequest(request_id=uuid.uuid4().hex, dataset=dataset, batch=row_batch(rows))
+
+
+def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.LogLabelsRequest:
+    """A request to log observed labels by prediction id."""
+    request = ingestion_pb2.LogLabelsRequest(request_id=uuid.uuid4().hex, deployment=deployment)
+    for prediction_id, value in labels.items():
+        label = request.rows.labels.add(prediction_id=prediction_id, source=common_pb2.LABEL_SOURCE_OBSERVED)
+        if isinstance(value, bool):
+            label.value.bool_value = value
+        elif isinstance(value, int | float):
+            label.value.number_value = value
+        else:
+            label.value.string_value = str(value)
+    return request

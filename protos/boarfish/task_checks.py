@@ -1,0 +1,87 @@
+"""What must hold within a task beyond the rules of single fields: one function for task files and servers."""
+
+from collections.abc import Iterator
+
+from boarfish.errors import FieldViolation
+from boarfish.v1 import task_pb2
+
+_NEEDS_COLUMN = (task_pb2.SPLIT_METHOD_TIME, task_pb2.SPLIT_METHOD_GROUP, task_pb2.SPLIT_METHOD_COLUMN)
+
+
+def check_task(task: task_pb2.Task) -> list[FieldViolation]:
+    """What contradicts itself in `task`, by field path (`features[2].maximum`); empty when nothing does."""
+    return [*_columns(task), *_features(task), *_sensitive(task), *_split(task), *_words(task)]
+
+
+def _columns(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    features = {feature.name for feature in task.features}
+    sensitive = [attribute.name for attribute in task.sensitive]
+    for position, name in enumerate(sensitive):
+        if name in sensitive[:position]:
+            yield FieldViolation(f"sensitive[{position}].name", f"{name} stands twice; names must be unique")
+        if name == task.target.name:
+            yield FieldViolation(f"sensitive[{position}].name", f"{name} is the target; it cannot be a sensitive attribute too")
+    for field in ("id_column", "time_column"):
+        name = getattr(task, field)
+        if name and (name == task.target.name or name in sensitive):
+            yield FieldViolation(field, f"{name} is the target or a sensitive attribute; name another column")
+        if name and field == "id_column" and name in features:
+            yield FieldViolation(field, f"{name} is a feature; an id says nothing about a new person")
+
+
+def _features(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    for position, feature in enumerate(task.features):
+        at = f"features[{position}]"
+        numeric = feature.type == task_pb2.FEATURE_TYPE_NUMERIC
+        bounded = feature.HasField("minimum") or feature.HasField("maximum")
+        if bounded and not numeric:
+            yield FieldViolation(f"{at}.minimum", "only a numeric feature has a minimum or maximum; list codes under values")
+        if feature.HasField("minimum") and feature.HasField("maximum") and feature.minimum > feature.maximum:
+            yield FieldViolation(f"{at}.maximum", f"is {feature.maximum:g}, below the minimum {feature.minimum:g}")
+        if numeric and (feature.values or feature.closed):
+            yield FieldViolation(f"{at}.values", "a numeric feature has no list of values; use type code or category")
+        if feature.closed and not feature.values and not numeric:
+            yield FieldViolation(f"{at}.closed", "needs the list of values that are taken")
+        if feature.type == task_pb2.FEATURE_TYPE_CODE:
+            yield from _whole_numbers(f"{at}.values", feature.values)
+
+
+def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    for position, attribute in enumerate(task.sensitive):
+        at = f"sensitive[{position}]"
+        edges = list(attribute.band_edges)
+        if edges and attribute.type != task_pb2.FEATURE_TYPE_NUMERIC:
+            yield FieldViolation(f"{at}.band_edges", "only a numeric attribute is put into bands")
+        if edges != sorted(set(edges)):
+            yield FieldViolation(f"{at}.band_edges", "must increase")
+        if attribute.type == task_pb2.FEATURE_TYPE_NUMERIC and not edges:
+            yield FieldViolation(f"{at}.band_edges", "is missing; a numeric attribute needs bands to be a group")
+        if attribute.type == task_pb2.FEATURE_TYPE_CODE:
+            yield from _whole_numbers(f"{at}.values", attribute.values)
+
+
+def _whole_numbers(path: str, values: object) -> Iterator[FieldViolation]:
+    for key in values:  # type: ignore[attr-defined]
+        if not key.lstrip("-").isdecimal():
+            yield FieldViolation(f'{path}["{key}"]', f"{key!r} is not a whole number; use type category for texts")
+
+
+def _split(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    column = task.split.column
+    if task.split.method not in _NEEDS_COLUMN:
+        if column:
+            yield FieldViolation("split.column", "a random split needs no column; remove it or choose time, group or column")
+        return
+    known = [task.id_column, task.time_column, *(f.name for f in task.features), *(s.name for s in task.sensitive)]
+    if not column:
+        yield FieldViolation("split.column", "is missing; this method needs the column that decides")
+    elif column not in known:
+        there = ", ".join(name for name in known if name)
+        yield FieldViolation("split.column", f"{column} is not a column of this task; it has {there}")
+
+
+def _words(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    if task.target.positive_value == task.target.negative_value:
+        yield FieldViolation("target.negative_value", "is the same as positive_value; a binary task needs two values")
+    if task.decision.positive_label == task.decision.negative_label:
+        yield FieldViolation("decision.negative_label", "is the same as positive_label; the two decisions need two words")

@@ -1,0 +1,112 @@
+"""The dashboards in Chromium, used as a person would use them, over the played story.
+
+With BOARFISH_SCREENSHOTS naming a folder, each page is also saved there as a picture.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+from tests.story import Played
+
+pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(300)]
+PATIENCE_MS = 30_000
+
+
+@pytest.fixture(scope="module")
+def browser():
+    executable = shutil.which("chromium") or shutil.which("google-chrome")
+    assert executable, "no Chromium: run `make browser`"
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, story: Played):
+    page = browser.new_page(viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(f"http://{story.addresses['dashboards']}/")
+    yield page
+    page.close()
+
+
+def settled(page: Page) -> None:
+    """Waits until Streamlit has finished drawing, and fails on any error that it shows."""
+    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state='notRunning']")).wait_for()
+    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").first.inner_text()
+
+
+def visit(page: Page, title: str) -> None:
+    """Goes to a page by its link in the sidebar."""
+    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
+    expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+
+
+def keep_picture(page: Page, name: str) -> None:
+    folder = os.environ.get("BOARFISH_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=False)
+
+
+def test_overview_says_what_needs_a_person(page):
+    expect(page.get_by_role("heading", name="Employment in Massachusetts")).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    expect(page.get_by_text("People predicted", exact=True)).to_be_visible()
+    expect(page.get_by_text("20,890").first).to_be_visible()
+    expect(page.get_by_text("simulated incident: disability-code-swap").first).to_be_visible()
+    keep_picture(page, "overview")
+
+
+def test_an_alert_is_acknowledged_by_name(page):
+    settled(page)
+    alert = page.get_by_test_id("stExpander").filter(has=page.get_by_role("button", name="Acknowledge")).first
+    alert.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("Please give your name")).to_be_visible()
+    alert.get_by_label("Your name").fill("Ada")
+    alert.get_by_label("What you found or will do").fill("The file is sorted that way")
+    alert.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("Acknowledged by Ada: The file is sorted that way").first).to_be_visible(timeout=PATIENCE_MS)
+
+
+def test_model_rot_shows_accuracy_and_names_the_inputs_that_moved(page):
+    visit(page, "Model rot")
+    expect(page.get_by_text("Is it still right?")).to_be_visible()
+    expect(page.get_by_text("some input had moved")).to_contain_text("DIS")
+    assert page.locator(".js-plotly-plot").count() == 3
+    keep_picture(page, "model-rot")
+
+
+def test_subgroup_errors_are_words_first_and_can_be_crossed(page):
+    visit(page, "Subgroup errors")
+    expect(page.get_by_text("What a positive decision means here")).to_be_visible()
+    expect(page.get_by_role("heading", name="What is seen")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_be_visible()
+    keep_picture(page, "subgroups")
+    page.get_by_text("Cross the groups").click()
+    settled(page)
+    expect(page.locator(".js-plotly-plot")).to_contain_text("female and White")
+
+
+def test_audits_and_ledger(page):
+    visit(page, "Audits and ledger")
+    expect(page.get_by_text("The chain holds")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the report (HTML)").click()
+    assert Path(download.value.path()).read_text().lstrip().lower().startswith("<!doctype html>")
+    keep_picture(page, "audits")
+
+
+def test_pages_can_be_walked_by_keyboard(page):
+    settled(page)
+    seen = set()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        seen.add(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''").strip())
+    assert any("Model rot" in text for text in seen), seen
