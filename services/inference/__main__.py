@@ -1,0 +1,70 @@
+"""`python -m services.inference` runs the inference service."""
+
+from pathlib import Path
+
+from boarfish.v1 import inference_pb2, inference_pb2_grpc
+
+from services.common.channels import open_channel
+from services.common.database import open_database
+from services.common.outbox import Outbox
+from services.common.server import Harness, run
+from services.inference.delivery import Deliverer
+from services.inference.deployments import Deployments
+from services.inference.prediction import Predictor
+from services.inference.runtimes.torchserve_process import TorchServeProcess
+from services.inference.service import InferenceService
+from services.inference.settings import InferenceSettings
+from services.inference.spool import Spool
+
+
+async def start(harness: Harness) -> None:
+    """Loads the deployments and adds the services to the harness's server; ready when it returns."""
+    settings = harness.settings
+    assert isinstance(settings, InferenceSettings)
+    engine = open_database(settings.database("inference"), Path(__file__).parent / "migrations")
+    outbox = Outbox(engine)
+    spool = Spool(
+        settings.spool_path, max_bytes=settings.spool_max_bytes, segment_bytes=settings.spool_segment_bytes
+    )
+    torchserve = TorchServeProcess(
+        settings.torchserve_path,
+        java=settings.inference_java,
+        start_within_s=settings.inference_torchserve_start_s,
+    )
+    deployments = Deployments(engine, outbox, spool, torchserve, settings, harness.spawn)
+    predictor = Predictor(
+        spool, threads=settings.inference_threads, inline_rows=settings.inference_inline_rows
+    )
+    ingestion = open_channel(settings.ingestion_address, settings)
+    monitoring = open_channel(settings.monitoring_address, settings)
+
+    async def stop() -> None:
+        await deployments.drain()
+        await torchserve.close()
+        predictor.close()
+        spool.close()
+        await ingestion.close()
+        await monitoring.close()
+        engine.dispose()
+
+    harness.on_stop(stop)
+    await deployments.load()
+    deliverer = Deliverer(spool, ingestion, batch_s=settings.spool_batch_s, sync_s=settings.spool_sync_s)
+    harness.spawn(deliverer.sync(), "spool sync")
+    harness.spawn(deliverer.deliver(), "spool delivery")
+    harness.spawn(outbox.deliver({"boarfish.v1.MonitoringService": monitoring}), "outbox")
+    harness.add_service(
+        inference_pb2_grpc.add_InferenceServiceServicer_to_server,
+        InferenceService(deployments, predictor, spool),
+        inference_pb2.DESCRIPTOR.services_by_name["InferenceService"],
+    )
+
+
+def main() -> None:
+    """Runs until it is told to stop."""
+    settings = InferenceSettings()
+    run("inference", settings.inference_address, settings, start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,272 @@
+"""The way of one request through a deployment: check, compute, name, write down, answer.
+
+A few rows are computed where they arrive, on the event loop, because handing them to a thread costs more than they do; many rows go to
+a thread as a whole. Either way the event is in the spool before the answer exists.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from boarfish.errors import FieldViolation, Internal, InvalidArgument, Unavailable
+from boarfish.v1 import common_pb2, inference_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.common.rows import Value
+from services.inference.deployments import LiveDeployment
+from services.inference.events import PACKED, EventRows, EventTimes, encode_batch
+from services.inference.inputs import ModelInputs
+from services.inference.prediction_ids import PredictionIds, text, texts
+from services.inference.shadow import ShadowWork, write_events
+from services.inference.spool import Spool
+
+SHOWN_VIOLATIONS = 100
+TIMEOUT_S = 30.0
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+
+
+@dataclass(frozen=True)
+class CheckedRequest:
+    """A request whose rows are fit to be predicted. `simulation` and `event_us` go into its events."""
+
+    inputs: ModelInputs
+    events: list[EventRows]
+    event_us: int
+    simulation: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was computed and written down. `ids` 16 bytes a row, `scores` float64 `(N,)`, `positive` bool `(N,)`."""
+
+    ids: bytes
+    scores: np.ndarray
+    positive: np.ndarray
+    latency_ns: int
+
+
+class Predictor:
+    """Answers requests. `inline_rows`: the most rows that are computed on the event loop."""
+
+    def __init__(self, spool: Spool, *, threads: int, inline_rows: int) -> None:
+        self._spool = spool
+        self._ids = PredictionIds()
+        self._inline_rows = inline_rows
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
+
+    async def predict(
+        self,
+        deployment: LiveDeployment,
+        request: inference_pb2.PredictRequest,
+        *,
+        patient: bool,
+        timeout_s: float | None,
+    ) -> inference_pb2.PredictResponse:
+        """The answer to `request`. `patient`: wait for room in the shadow's queue rather than leave the shadow out.
+
+        Raises:
+            InvalidArgument: with the rows and columns that are wrong.
+            ResourceExhausted: the spool or the disk is full.
+            Unavailable: the champion cannot answer within `timeout_s`.
+        """
+        began = time.perf_counter_ns()
+        runtime = deployment.champion.answering()
+        self._spool.check_room()
+        if patient and deployment.shadow_queue is not None:
+            await deployment.shadow_queue.room()
+        batch = request.batch
+        inline = len(batch.rows.rows) if batch.WhichOneof("encoding") == "rows" else 0
+        if 0 < inline <= self._inline_rows and runtime.in_process:
+            checked, answer, response = self._answer_now(deployment, request, began)
+        elif runtime.in_process:
+            loop = asyncio.get_running_loop()
+            checked, answer, response = await loop.run_in_executor(
+                self._pool, self._answer_now, deployment, request, began
+            )
+        else:
+            checked, answer, response = await self._answer_remotely(deployment, request, began, timeout_s)
+        self.count(deployment, checked, answer)
+        return response
+
+    async def compute(
+        self, deployment: LiveDeployment, checked: CheckedRequest, timeout_s: float | None
+    ) -> Answer:
+        """Scores rows that are checked already, writes them down and hands them to the shadow. Raises as `predict`."""
+        began = time.perf_counter_ns()
+        runtime = deployment.champion.answering()
+        self._spool.check_room()
+        scores = await runtime.predict(checked.inputs, timeout_s or TIMEOUT_S)
+        answer = await asyncio.to_thread(self._write_down, deployment, checked, scores, began)
+        self.count(deployment, checked, answer)
+        return answer
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._pool.shutdown()
+
+    def count(self, deployment: LiveDeployment, checked: CheckedRequest, answer: Answer) -> None:
+        """Counts an answered request and hands it to the shadow."""
+        deployment.prediction_count += checked.inputs.row_count
+        if deployment.shadow_queue is not None:
+            deployment.shadow_queue.offer(
+                ShadowWork(checked.inputs, checked.events, answer.ids, checked.event_us, checked.simulation)
+            )
+
+    def _answer_now(
+        self, deployment: LiveDeployment, request: inference_pb2.PredictRequest, began: int
+    ) -> tuple[CheckedRequest, Answer, inference_pb2.PredictResponse]:
+        checked = check(deployment, request)
+        scores = deployment.champion.answering().score(checked.inputs)
+        answer = self._write_down(deployment, checked, scores, began)
+        return checked, answer, _response(deployment, request, answer)
+
+    async def _answer_remotely(
+        self,
+        deployment: LiveDeployment,
+        request: inference_pb2.PredictRequest,
+        began: int,
+        timeout_s: float | None,
+    ) -> tuple[CheckedRequest, Answer, inference_pb2.PredictResponse]:
+        loop = asyncio.get_running_loop()
+        checked = await loop.run_in_executor(self._pool, check, deployment, request)
+        scores = await deployment.champion.answering().predict(checked.inputs, timeout_s or TIMEOUT_S)
+        answer = await loop.run_in_executor(self._pool, self._write_down, deployment, checked, scores, began)
+        return checked, answer, _response(deployment, request, answer)
+
+    def _write_down(
+        self, deployment: LiveDeployment, checked: CheckedRequest, scores: np.ndarray, began: int
+    ) -> Answer:
+        """Gives every row its id and writes the events."""
+        wide = scores.astype("<f8")
+        if not (wide.min() >= 0.0 and wide.max() <= 1.0):
+            raise Internal(
+                f"Model version {deployment.champion.model_version} gave a score that is no probability."
+            )
+        count = len(wide)
+        ids = self._ids.one() if count == 1 else self._ids.many(count).tobytes()
+        latency_ns = time.perf_counter_ns() - began
+        times = EventTimes(checked.event_us, time.time_ns() // 1000, latency_ns // 1000)
+        write_events(
+            self._spool,
+            deployment.champion.source,
+            checked.events,
+            ids,
+            wide.tobytes(),
+            times,
+            checked.simulation,
+        )
+        return Answer(ids, wide, wide >= deployment.champion.source.threshold, latency_ns)
+
+
+def check(deployment: LiveDeployment, request: inference_pb2.PredictRequest) -> CheckedRequest:
+    """The rows of `request` as the model takes them. Raises `InvalidArgument` that names each row and column."""
+    event_us = event_time_us(request)
+    if request.batch.WhichOneof("encoding") == "rows":
+        inputs, events = _check_rows(deployment, request.batch.rows.rows)
+    else:
+        checked = deployment.schema.decode(request.batch)
+        if checked.rejected:
+            raise _refusal([(row.row_index, row.column, row.reason) for row in checked.rejected])
+        inputs, events = deployment.layout.from_batch(checked.rows), encode_batch(checked.rows)
+    return CheckedRequest(inputs, events, event_us, request.simulation)
+
+
+def check_values(
+    deployment: LiveDeployment, rows: Sequence[list[Value]]
+) -> tuple[ModelInputs, list[EventRows]]:
+    """Checked values of rows as model inputs and as the body of their event."""
+    layout = deployment.layout
+    filled = [layout.fill(row) for row in rows]
+    return layout.from_rows(filled), [EventRows(PACKED, len(filled), layout.packing.pack(filled))]
+
+
+def event_time_us(request: inference_pb2.PredictRequest) -> int:
+    """The request's event time, or now, in microseconds since 1970."""
+    if not request.HasField("event_time"):
+        return time.time_ns() // 1000
+    given: Timestamp = request.event_time
+    if not (_FIRST_SECOND <= given.seconds <= _LAST_SECOND and 0 <= given.nanos < 1_000_000_000):
+        raise InvalidArgument.of(FieldViolation("event_time", "must be a time of the years 1 to 9999"))
+    return int(given.seconds) * 1_000_000 + given.nanos // 1000
+
+
+def _check_rows(
+    deployment: LiveDeployment, rows: Sequence[common_pb2.StructRows]
+) -> tuple[ModelInputs, list[EventRows]]:
+    kept: list[list[Value]] = []
+    problems: list[tuple[int, str, str]] = []
+    for index, row in enumerate(rows):
+        values, found = deployment.schema.check_struct(row)
+        if found:
+            problems += [(index, column, f"{column} {reason}") for column, reason in found]
+        kept.append(values)
+    if problems:
+        raise _refusal(problems)
+    return check_values(deployment, kept)
+
+
+def _refusal(problems: Sequence[tuple[int, str, str]]) -> InvalidArgument:
+    shown = problems[:SHOWN_VIOLATIONS]
+    error = InvalidArgument.of(
+        *(FieldViolation(f"batch.rows[{row}].{column}", reason) for row, column, reason in shown)
+    )
+    more = len(problems) - len(shown)
+    if not more:
+        return error
+    return InvalidArgument(f"{error.message}; and {more} more", error.violations)
+
+
+def _response(
+    deployment: LiveDeployment, request: inference_pb2.PredictRequest, answer: Answer
+) -> inference_pb2.PredictResponse:
+    response = inference_pb2.PredictResponse(
+        model_version=deployment.champion.model_version,
+        runtime=deployment.champion.kind,
+        rung=deployment.rung,
+    )
+    if request.batch.WhichOneof("encoding") == "rows":
+        add = response.predictions.add
+        if deployment.withholds:
+            for position in range(len(answer.scores)):
+                add(prediction_id=text(answer.ids[16 * position : 16 * position + 16]), score=float("nan"))
+        else:
+            words = deployment.words
+            for position, (score, positive) in enumerate(
+                zip(answer.scores.tolist(), answer.positive.tolist(), strict=True)
+            ):
+                add(
+                    prediction_id=text(answer.ids[16 * position : 16 * position + 16]),
+                    score=score,
+                    decision=words[positive],
+                    positive=positive,
+                )
+    else:
+        response.arrow_ipc = _arrow(deployment, answer)
+    seconds, response.latency.nanos = divmod(answer.latency_ns, 1_000_000_000)
+    if seconds:
+        response.latency.seconds = seconds
+    return response
+
+
+def _arrow(deployment: LiveDeployment, answer: Answer) -> bytes:
+    count = len(answer.scores)
+    withheld = deployment.withholds
+    positive = np.zeros(count, bool) if withheld else answer.positive
+    words = pa.array(["", ""] if withheld else list(deployment.words), pa.utf8())
+    batch = pa.RecordBatch.from_pydict(
+        {
+            "prediction_id": texts(np.frombuffer(answer.ids, np.uint8).reshape(count, 16)),
+            "score": pa.array(np.full(count, np.nan) if withheld else answer.scores),
+            "decision": words.take(pa.array(positive.astype(np.int8))),
+            "positive": pa.array(positive),
+        }
+    )
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
