@@ -14,6 +14,8 @@ from urllib.parse import urlparse
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.dataset
 
 SEQUENCE = "_sequence"
 PROFILES = "all"
@@ -148,7 +150,7 @@ class LakeTable:
         names = [Path(path).name for path in actions.column("path").to_pylist()]
         return dict(zip(names, actions.column(f"min.{SEQUENCE}").to_pylist(), strict=True))
 
-    def _dataset(self) -> pa.dataset.Dataset:
+    def _dataset(self) -> ds.Dataset:
         handle = self._open()
         if handle is None:
             raise FileNotFoundError(f"{self.uri} has no rows yet")
