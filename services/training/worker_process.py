@@ -71,6 +71,11 @@ class WorkerProcess:
                 )
         return cls(process, log)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     async def follow(self, on_progress: Callable[[training_pb2.TrainingProgress], Awaitable[None]]) -> End:
         """Passes its progress on until it has ended; how it ended."""
         assert self._process.stdout is not None
