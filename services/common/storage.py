@@ -10,7 +10,7 @@ from boarfish.errors import BoarfishError, FailedPrecondition, ResourceExhausted
 from sqlalchemy.exc import DBAPIError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_SHUT = (errno.EROFS, errno.EACCES, errno.EPERM)
+_SHUT = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 _FULL_WORDS = (
     "no space left",
     "disk is full",
