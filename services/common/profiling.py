@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from boarfish.v1 import profile_pb2, task_pb2
 
+from audit.fairness.gaps import SubgroupQuality, subgroup_quality
 from audit.fairness.groups import band
 from audit.profiles.column import CategoryColumn, NumericColumn
 from audit.profiles.profile import Profile
@@ -70,6 +71,12 @@ def with_text_groups(task: task_pb2.Task, table: pa.Table) -> pa.Table:
 def group_names(task: task_pb2.Task) -> dict[str, Mapping[str, str]]:
     """Meaning of each value of each sensitive attribute."""
     return {attribute.name: dict(attribute.values) for attribute in task.sensitive}
+
+
+def rated_groups(task: task_pb2.Task, profile: Profile) -> list[SubgroupQuality]:
+    """Every group and crossing of a profile with its rates, gaps and the task's words for it; single attributes first."""
+    smallest = task.watch.minimum_group_size
+    return subgroup_quality(profile, smallest, group_names(task), threshold=task.decision.threshold)
 
 
 def to_proto(profile: Profile) -> profile_pb2.Profile:
@@ -186,11 +193,13 @@ def _quality_from_proto(message: profile_pb2.QualityProfile, bin_count: int) -> 
 
 __all__ = [
     "Profile",
+    "SubgroupQuality",
     "empty_like",
     "from_proto",
     "group_columns",
     "group_names",
     "profile_schema",
+    "rated_groups",
     "reference_profile",
     "to_proto",
     "with_text_groups",

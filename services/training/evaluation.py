@@ -7,18 +7,34 @@ later windows with.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from boarfish.v1 import common_pb2, profile_pb2, task_pb2, training_pb2
 
+from services.common import profiling
 from services.training.model_card import SubgroupRow
 from services.training.prepare import Prepared
 
-if TYPE_CHECKING:
-    from models.metrics import Estimate
-
+RATES = ("accuracy", "selection_rate", "false_positive_rate", "false_negative_rate")
 METRIC_OF = {task_pb2.SELECTION_METRIC_AUC: "auc", task_pb2.SELECTION_METRIC_ACCURACY: "accuracy"}
+
+
+class AnyEstimate(Protocol):
+    """A number with its interval, as the models and the audit library both have it."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def lower(self) -> float: ...
+    @property
+    def upper(self) -> float: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,7 @@ class Evaluation:
                     "display_name": row.display_name,
                     "count": row.count,
                     "rates": {name: _plain(estimate) for name, estimate in row.rates.items()},
+                    "findings": list(row.findings),
                     "note": row.note,
                 }
                 for row in self.subgroups
@@ -67,6 +84,7 @@ def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
 
     task = prepared.task
     label = prepared.valid.label
+    assert label is not None, "validation rows have labels"
     threshold = task.decision.threshold
     found = {
         "auc": metrics.auc(label, score),
@@ -86,29 +104,32 @@ def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
         better=compared.better,
         statement=compared.statement,
     )
+    profile = profiling.reference_profile(task, prepared.valid_table, score, label > 0.5)
     return Evaluation(
         metrics={name: to_proto(estimate) for name, estimate in found.items()},
         baseline=baseline,
-        subgroups=by_subgroup(prepared, score),
-        profile=reference_profile(prepared, score),
+        subgroups=by_subgroup(prepared, profile),
+        profile=profiling.to_proto(profile),
     )
 
 
-def reference_profile(prepared: Prepared, score: np.ndarray) -> profile_pb2.Profile:
-    """Profile of the validation rows with their scores, decisions and labels."""
-    raise NotImplementedError
+def by_subgroup(prepared: Prepared, profile: profiling.Profile) -> list[SubgroupRow]:
+    """Rates of each group and crossing of the sensitive attributes; small groups are not rated."""
+    return [
+        SubgroupRow(
+            group=dict(one.group),
+            display_name=one.display_name,
+            count=one.quality.row_count,
+            rates={} if one.suppressed else {name: to_proto(getattr(one.quality, name)) for name in RATES},
+            findings=[gap.sentence for gap in one.gaps if gap.significant],
+            note=one.note,
+        )
+        for one in profiling.rated_groups(prepared.task, profile)
+    ]
 
 
-def by_subgroup(prepared: Prepared, score: np.ndarray) -> list[SubgroupRow]:
-    """Rates of each group of each sensitive attribute on the validation rows.
-
-    Groups that are too small are not rated.
-    """
-    raise NotImplementedError
-
-
-def to_proto(estimate: "Estimate") -> common_pb2.Estimate:
-    """An estimate of the models library as it goes over the wire."""
+def to_proto(estimate: "AnyEstimate") -> common_pb2.Estimate:
+    """An estimate of the models or the audit library as it goes over the wire."""
     return common_pb2.Estimate(
         value=estimate.value,
         lower=estimate.lower,

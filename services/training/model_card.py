@@ -18,14 +18,21 @@ METRIC_NAMES = {
 }
 
 
+SHOWN_FINDINGS = 12
+
+
 @dataclass(frozen=True)
 class SubgroupRow:
-    """One group of people in the validation rows. `note` says why it is not rated, where it is not."""
+    """One group of people, or a crossing of groups, in the validation rows.
+
+    `findings` are sentences on rates that differ surely from everyone else's, `note` why it is not rated.
+    """
 
     group: Mapping[str, str]
     display_name: str
     count: int
     rates: Mapping[str, common_pb2.Estimate]
+    findings: Sequence[str] = ()
     note: str = ""
 
 
@@ -109,8 +116,19 @@ def _subgroups(task: task_pb2.Task, subgroups: Sequence[SubgroupRow]) -> str:
         "| --- | --- |" + " --- |" * len(names),
     ]
     for row in subgroups:
-        rates = [_shown(row.rates[name]) if name in row.rates else row.note for name in names]
-        lines.append(f"| {_cell(row.display_name)} | {row.count:,} | " + " | ".join(rates) + " |")
+        if len(row.group) == 1:
+            cells = [_shown(row.rates[name]) if name in row.rates else "not rated" for name in names]
+            lines.append(f"| {_cell(row.display_name)} | {row.count:,} | " + " | ".join(cells) + " |")
+    findings = [finding for row in subgroups for finding in row.findings]
+    if findings:
+        lines += [
+            "",
+            "What surely differs from everyone else, after correction for how many groups were looked at:",
+            "",
+        ]
+        lines += [f"- {_line(finding)}" for finding in findings[:SHOWN_FINDINGS]]
+        if len(findings) > SHOWN_FINDINGS:
+            lines += [f"- and {len(findings) - SHOWN_FINDINGS} more, in evaluation.json"]
     return "\n".join(lines)
 
 
