@@ -9,7 +9,7 @@ from services.supervisor import Suite, SuiteError
 
 
 def main() -> int:
-    """Runs until Ctrl-C. Exit status: 0 when stopped as asked, 2 when something could not be started or kept up."""
+    """Runs until Ctrl-C. Exit status: 0 stopped as asked, 2 something could not be started or kept up."""
     parser = argparse.ArgumentParser(prog="python -m services", description=__doc__)
     parser.add_argument("--dashboards", action="store_true", help="also start the dashboards")
     parser.add_argument(

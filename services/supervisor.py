@@ -1,7 +1,8 @@
 """All of Boarfish on one machine: the four services and the dashboards as child processes of one.
 
-Each child is in a process group of its own, so that Ctrl-C reaches this process alone, which stops them in order; and the
-kernel ends each with this process, so that even `kill -9` of it leaves no orphan. Readiness is heard from gRPC's health watch.
+Each child is in a process group of its own, so that Ctrl-C reaches this process alone, which stops them in
+order; and the kernel ends each with this process, so that even `kill -9` of it leaves no orphan. Readiness is
+heard from gRPC's health watch.
 """
 
 import logging
@@ -54,9 +55,10 @@ def default_commands(settings: Settings) -> dict[str, list[str]]:
 
 
 class Suite:
-    """The running suite. Use it as a context manager: everything is ready inside the block and stopped after it.
+    """The running suite, as a context manager: all is ready inside the block and stopped after it.
 
-    The children read `settings`, whatever the environment says. `commands` gives other programs than `default_commands`, by name.
+    The children read `settings`, whatever the environment says. `commands` gives other programs than
+    `default_commands`, by name.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Suite:
         self._restarts: dict[str, deque[float]] = {name: deque() for name in self._names}
         self._stopping = threading.Event()
         self._failed: SuiteError | None = None
-        # The kernel ends a child with the thread that started it: this one lives until all have been stopped in order.
+        # The kernel ends a child with the thread that started it, so that one lives on.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="starter")
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
 
@@ -88,7 +90,7 @@ class Suite:
         self.stop()
 
     def start(self) -> None:
-        """Starts every child and returns when all are ready. Raises `SuiteError` and leaves nothing behind."""
+        """Starts every child and returns when all are ready. On `SuiteError` nothing is left behind."""
         try:
             for name in self._names:
                 self._check_ports(name)
@@ -117,7 +119,7 @@ class Suite:
             raise self._failed
 
     def wait_ready(self, name: str, within_s: float = READY_WITHIN_S) -> None:
-        """Returns when the child answers that it is ready. Raises `SuiteError` when it ended or does not within `within_s`.
+        """Returns when the child is ready. Raises `SuiteError` when it ended, or is not `within_s`.
 
         While the suite is being watched, one that ended is being restarted, and waited for.
         """
@@ -153,7 +155,8 @@ class Suite:
             self._settings.logs_path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SuiteError(
-                f"{self._settings.home} cannot be written ({error.strerror}). Set BOARFISH_HOME to another folder."
+                f"{self._settings.home} cannot be written ({error.strerror}). Set BOARFISH_HOME to another "
+                "folder."
             ) from error
 
     def _start_child(self, name: str) -> None:
@@ -241,8 +244,8 @@ def _check_port(what: str, address: str, setting: str) -> None:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as error:
             raise SuiteError(
-                f"{what} should listen on {address}, but port {port} cannot be had ({error.strerror}). Stop what listens "
-                f"there, or set {setting} to another address."
+                f"{what} should listen on {address}, but port {port} cannot be had ({error.strerror}). "
+                f"Stop what listens there, or set {setting} to another address."
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""What tests of every kind share: settings whose state lies in the test's own folder and whose ports are free ones."""
+"""What tests of every kind share: settings with a test's own folder and free ports."""
 
 import socket
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture
 def settings(tmp_path: Path, free_port: Callable[[], int]) -> Settings:
-    """Settings for services that may really be started: state under `tmp_path`, free ports, no metrics, a short drain."""
+    """For services that are really started: state under `tmp_path`, free ports, no metrics, a short drain."""
     addresses = {f"{name}_address": f"127.0.0.1:{free_port()}" for name in (*SERVICES, "dashboards")}
     metrics = {f"{name}_metrics_address": "" for name in SERVICES}
     return Settings(home=tmp_path / "home", drain_s=3.0, **addresses, **metrics)

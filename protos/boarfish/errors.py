@@ -1,7 +1,8 @@
 """The one tree of errors, for both sides of the wire.
 
-A service raises these and its harness sends them as `google.rpc.Status` with exactly one `ErrorInfo`, plus `BadRequest` or
-`RetryInfo` where they say more. `Client` and `AsyncClient` turn what comes back into the same classes.
+A service raises these and its harness sends them as `google.rpc.Status` with exactly one `ErrorInfo`, plus
+`BadRequest` or `RetryInfo` where they say more. `Client` and `AsyncClient` turn what comes back into the same
+classes.
 
     BoarfishError
     ├── InvalidArgument      the request is wrong; `violations` name each field
@@ -31,8 +32,9 @@ from grpc_status import rpc_status
 
 DOMAIN = "boarfish"
 
-# gRPC drops a call whose trailing metadata passes 8 KiB (`grpc.max_metadata_size`), and the caller hears nothing of why.
-# The message goes there twice, once percent-encoded, and the details in base64: these bounds keep the sum below.
+# gRPC drops a call whose trailing metadata passes 8 KiB (`grpc.max_metadata_size`), and the caller hears
+# nothing of why. The message goes there twice, once percent-encoded, and the details in base64: these bounds
+# keep the sum below.
 MESSAGE_BYTES, VIOLATIONS_BYTES, VALUE_BYTES = 800, 2000, 200
 
 
@@ -46,7 +48,8 @@ class FieldViolation(NamedTuple):
 class BoarfishError(Exception):
     """What went wrong, in words for the caller.
 
-    `reason` is the constant by which programs tell errors of one code apart (`ErrorInfo.reason`), `metadata` its details.
+    `reason` is the constant by which programs tell errors of one code apart (`ErrorInfo.reason`), `metadata`
+    its details.
     """
 
     code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
@@ -182,9 +185,11 @@ _BY_CODE: dict[grpc.StatusCode, type[BoarfishError]] = {
 
 
 def to_status(error: BoarfishError) -> status_pb2.Status:
-    """`error` as it goes over the wire: one `ErrorInfo`, then `BadRequest` or `RetryInfo` where there is one to give.
+    """`error` as it goes over the wire: one `ErrorInfo`, then `BadRequest` or `RetryInfo` where there is one
+    to give.
 
-    What would not fit in gRPC's trailing metadata is shortened; violations that are left out are counted in the last one.
+    What would not fit in gRPC's trailing metadata is shortened; violations that are left out are counted in
+    the last one.
     """
     status = status_pb2.Status(code=error.code.value[0], message=shortened(error.message, MESSAGE_BYTES))
     known = {key: shortened(value, VALUE_BYTES) for key, value in error.metadata.items()}

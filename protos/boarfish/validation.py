@@ -1,4 +1,4 @@
-"""The rules that the protos carry, checked: one list of field violations for servers, task files and callers alike."""
+"""The rules that the protos carry, checked: one list of violations for servers, task files and callers."""
 
 from functools import lru_cache
 from typing import Any
@@ -16,7 +16,7 @@ def _validator() -> Any:
 
 
 def violations(message: Message) -> list[FieldViolation]:
-    """What is wrong with `message` by its protovalidate rules, by field path (`features[2].name`); empty when nothing is."""
+    """What is wrong with `message` by its protovalidate rules, by field path (`features[2].name`)."""
     return [
         FieldViolation(_path(violation.proto.field), violation.proto.message)
         for violation in _validator().collect_violations(message)

@@ -1,8 +1,9 @@
 """What happens to every call before and after a service's own code.
 
-Validation by the protos' rules, request ids, a bound on calls at once, a deadline for callers that set none, errors as
-`google.rpc.Status`, metrics, traces and one log line for what nobody expected. Handlers are wrapped once, when they are added to the
-server, and not by a gRPC interceptor: that way gRPC looks up the wrapped handler by itself and a call pays for no chain.
+Validation by the protos' rules, request ids, a bound on calls at once, a deadline for callers that set none,
+errors as `google.rpc.Status`, metrics, traces and one log line for what nobody expected. Handlers are wrapped
+once, when they are added to the server, and not by a gRPC interceptor: that way gRPC looks up the wrapped
+handler by itself and a call pays for no chain.
 """
 
 import asyncio
@@ -75,7 +76,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             self._handlers[method] = self._wrap(method, name, handler)
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """The second form in which a generated `add_..._to_server` offers the same methods; they are known already."""
+        """The other form in which a generated `add_..._to_server` offers the same methods: known already."""
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler:
         """The handler of the called method; one that refuses when no one serves it."""
@@ -210,7 +211,7 @@ class _Call:
         if method.bound.count > method.bound.limit:
             await self._refuse(
                 ResourceExhausted(
-                    f"{method.service} has {method.bound.limit} calls in hand and takes no more for the moment.",
+                    f"{method.service} has {method.bound.limit} calls in hand and takes no more just now.",
                     retry_after_s=RETRY_AFTER_S,
                     reason="TOO_MANY_CALLS",
                 )
@@ -303,7 +304,7 @@ def _answer_both_ways(
 
 
 async def _messages(answers: Any) -> AsyncIterator[Any]:
-    """The messages of a streaming behaviour, written as a generator or as a coroutine that calls `context.write`."""
+    """The messages of a streaming behaviour: a generator, or a coroutine that calls `context.write`."""
     if not hasattr(answers, "__aiter__"):
         await answers
         return
@@ -339,7 +340,7 @@ async def _checked_stream(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
 
 
 def _tolerant(deserializer: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
-    """Reads a message; bytes that are none become `_Malformed`, so that the caller hears INVALID_ARGUMENT and not INTERNAL."""
+    """Reads a message. Bytes that are none become `_Malformed`: INVALID_ARGUMENT then, and not INTERNAL."""
 
     def read(data: bytes) -> Any:
         try:

@@ -6,7 +6,7 @@ import grpc
 
 from services.common.settings import Settings
 
-# gRPC's own longest pause between attempts to connect is two minutes: too long for a neighbour that restarts in seconds.
+# gRPC waits up to two minutes between attempts to connect: too long when a neighbour restarts in seconds.
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1000),
@@ -17,7 +17,7 @@ _OPTIONS = [
 
 
 def channel_options(settings: Settings) -> list[tuple[str, Any]]:
-    """Options of a channel between services: message limits, quick reconnecting, dead connections noticed within 40 s."""
+    """Options of a channel between services: it reconnects quickly and notices a dead peer within 40 s."""
     return [
         *_OPTIONS,
         ("grpc.max_receive_message_length", settings.max_message_bytes),

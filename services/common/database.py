@@ -1,10 +1,12 @@
-"""A service's own database: opened, migrated forward, backed up before that. SQLite by default, Postgres by its URL.
+"""A service's own database: opened, migrated forward, backed up before. SQLite, or Postgres by its URL.
 
 Migrations are Alembic revisions in `services/<name>/migrations/versions`; there is no `alembic.ini`.
 """
 
 import datetime as dt
+import fcntl
 import logging
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,14 +27,18 @@ logger = logging.getLogger(__name__)
 def open_database(url: str, migrations: Path, *, backup: bool = True) -> sa.Engine:
     """An engine on `url` whose schema is at the newest revision in `migrations`.
 
-    An SQLite file that is due for migration is first copied beside itself (`name.db.20261124T101500.bak`). SQLite runs in WAL mode with
-    `synchronous=FULL`: what is committed survives a power cut. Raises `FailedPrecondition` or `ResourceExhausted` that name the folder.
+    An SQLite file that is due for migration is first copied beside itself (`name.db.20261124T101500.bak`).
+    SQLite runs in WAL mode with `synchronous=FULL`: what is committed survives a power cut. Raises
+    `FailedPrecondition` or `ResourceExhausted` that name the folder.
     """
     folder = database_folder(url)
-    with writing_to(folder or url):
+    with writing_to(folder or "the database"):
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
-        _migrate(url, migrations, backup=backup)
+            with _held(folder):
+                _migrate(url, migrations, backup=backup)
+        else:
+            _migrate(url, migrations, backup=backup)
     engine = sa.create_engine(url)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
@@ -43,8 +49,9 @@ def open_database(url: str, migrations: Path, *, backup: bool = True) -> sa.Engi
 def write_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A transaction that reads and then writes: no other writer comes between.
 
-    On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`); `engine.begin()` takes it at the first write, so what was read
-    before may be old by then. On Postgres it is SERIALIZABLE. Raises the errors of `writing_to` with the database's folder.
+    On SQLite it takes the write lock at once (`BEGIN IMMEDIATE`); `engine.begin()` takes it at the first
+    write, so what was read before may be old by then. On Postgres it is SERIALIZABLE. Raises the errors of
+    `writing_to` with the database's folder.
     """
     place = database_folder(engine.url) or engine.url.host or "the database"
     with writing_to(place), engine.connect() as connection:
@@ -64,8 +71,19 @@ def database_folder(url: str | sa.URL) -> Path | None:
     return Path(parsed.database).parent
 
 
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Lets one process at a time migrate in `folder`: SQLite does not wait to switch to WAL mode."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+    for pragma in ("busy_timeout=10000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
@@ -97,10 +115,10 @@ def _migrate(url: str, migrations: Path, *, backup: bool) -> None:
 
 
 def _migration_engine(url: str) -> sa.Engine:
-    """On SQLite, one whose transactions hold the write lock and take changes of the schema back when they fail.
+    """On SQLite, one whose transactions hold the write lock and undo changes of the schema when they fail.
 
-    Python's sqlite3 begins no transaction before DDL by itself; see "Serializable isolation / Savepoints / Transactional DDL" in
-    SQLAlchemy's page on SQLite.
+    Python's sqlite3 begins no transaction before DDL by itself; see "Serializable isolation / Savepoints /
+    Transactional DDL" in SQLAlchemy's page on SQLite.
     """
     engine = sa.create_engine(url, poolclass=sa.pool.NullPool)
     if engine.dialect.name == "sqlite":
@@ -129,8 +147,8 @@ def _require_known(present: str | None, scripts: "ScriptDirectory", engine: sa.E
         return
     place = engine.url.render_as_string(hide_password=True)
     raise FailedPrecondition(
-        f"The database {place} is at revision {present}, which this version of Boarfish does not know: a newer one wrote it. "
-        "Install that version again, or put back the backup that lies beside the file.",
+        f"The database {place} is at revision {present}, which this version of Boarfish does not know: "
+        "a newer one wrote it. Install that version again, or put back the backup that lies beside the file.",
         reason="DATABASE_TOO_NEW",
         metadata={"revision": present},
     )

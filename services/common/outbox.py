@@ -1,8 +1,8 @@
-"""What a service must tell another: written in the transaction of its own change, delivered until acknowledged.
+"""What a service must tell another: written with its own change, delivered until acknowledged.
 
-A neighbour that is down costs lateness, never a loss. Messages to one destination go in order; the receiver is
-idempotent by the message's `request_id`, so a message that was delivered and not yet forgotten may go twice.
-Pattern: "transactional outbox".
+A neighbour that is down costs lateness, never a loss. Messages to one destination go in order; the receiver
+is idempotent by the message's `request_id`, so a message that was delivered and not yet forgotten may go
+twice. Pattern: "transactional outbox".
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 SHORTEST_IDLE_S, LONGEST_IDLE_S = 0.01, 1.0
 CALL_TIMEOUT_S = 15.0
 ATTEMPTS = 10
-"""How often a message is tried whose receiver fails over it, before it is parked. With the pauses: about a minute."""
+"""How often a message is tried over which its receiver fails, before it is parked: about a minute."""
 
 # The neighbour's state, not the message's: tried for ever.
 _PASSING = (
@@ -53,10 +53,10 @@ outbox_table = sa.Table(
 
 
 def create_table(op: Any) -> None:
-    """Makes the outbox's table as it stands in the first release; called by a service's first revision with Alembic's `op`."""
+    """Makes the outbox's table; a service's first revision calls it with Alembic's `op`."""
     op.create_table(
         "outbox",
-        # AUTOINCREMENT: an id that was delivered and deleted never comes back, so ids stay in the order of enqueuing.
+        # AUTOINCREMENT: the id of a deleted row never comes back, so ids stay in the order of enqueuing.
         sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
         sa.Column("service", sa.String, nullable=False),
         sa.Column("method", sa.String, nullable=False),
@@ -76,9 +76,10 @@ class Outbox:
         self._wakes: dict[str, asyncio.Event] = {}
 
     def enqueue(self, connection: sa.Connection, method: str, request: Message) -> None:
-        """Adds a call of `method` ("/boarfish.v1.MonitoringService/AppendLedgerEntry") to the caller's transaction.
+        """Adds a call of `method` to the caller's transaction.
 
-        The request carries its `request_id`. Any thread may call this.
+        `method` is a path ("/boarfish.v1.MonitoringService/AppendLedgerEntry"). The request carries its
+        `request_id`. Any thread may call this.
         """
         service = method.split("/")[1]
         connection.execute(
@@ -109,8 +110,9 @@ class Outbox:
             return int(connection.execute(update).rowcount)
 
     async def deliver(self, channels: Mapping[str, grpc.aio.Channel]) -> None:
-        """Delivers until it is cancelled; run it by `Harness.spawn`. `channels` by full service name
-        ("boarfish.v1.MonitoringService").
+        """Delivers until it is cancelled; run it by `Harness.spawn`.
+
+        `channels` are keyed by full service name ("boarfish.v1.MonitoringService").
         """
         self._wakes = {service: asyncio.Event() for service in channels}
         self._loop = asyncio.get_running_loop()
@@ -130,14 +132,18 @@ class Outbox:
                     attempts = 0
                     continue
             except sa.exc.DBAPIError as error:
-                # A full disk or a lock. What was delivered meanwhile goes again, and its receiver knows it by its request id.
+                # A full disk or a lock. What was delivered meanwhile goes again, and its receiver knows it by
+                # its request id.
                 logger.warning("the outbox cannot be read or written", extra={"error": str(error.orig)})
             attempts += 1
             longest_s = min(FIRST_PAUSE_S * 2 ** min(attempts - 1, 10), LONGEST_PAUSE_S)
             await asyncio.sleep(longest_s * random.uniform(0.5, 1.0))
 
     async def _next_when_there(self, service: str) -> Any:
-        """The oldest message to `service`. A wake comes before its transaction is committed, so a miss is followed by closer looks."""
+        """The oldest message to `service`.
+
+        A wake comes before its transaction is committed, so a look that was too early is soon repeated.
+        """
         wake, idle_s = self._wakes[service], LONGEST_IDLE_S
         while True:
             wake.clear()

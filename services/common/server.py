@@ -1,6 +1,6 @@
 """The one server harness: what every service is run by, from its first bind to its last acknowledged call.
 
-Readiness decides health; stopping is NOT_SERVING, drain, close. Signals belong to `run`, the process's entry point.
+Readiness decides health; stopping is NOT_SERVING, drain, close. Signals belong to `run`, the entry point.
 """
 
 import asyncio
@@ -26,14 +26,15 @@ logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_PORT_IN_USE = 1, 2
 
 
-class PortInUse(Exception):
+class PortInUse(Exception):  # noqa: N818 - named after what is the matter
     """The address that a service should listen on is taken."""
 
 
 class Harness:
-    """What a service's start function is given: the server to add itself to, and a say in readiness and stopping.
+    """What a service's start function is given: a server, and a say in readiness and stopping.
 
-    `port` is bound before the start function runs; calls are taken when it has returned. `stopping` is set when the stop begins.
+    `port` is bound before the start function runs; calls are taken when it has returned. `stopping` is set
+    when the stop begins.
     """
 
     def __init__(self, name: str, settings: Settings, server: grpc.aio.Server, calls: Calls) -> None:
@@ -64,8 +65,9 @@ class Harness:
     ) -> None:
         """Serves `servicer` by its generated `add_..._to_server`; reflection and health follow.
 
-        A server-streaming method whose name begins with `Watch` counts as endless: a stop ends it at once (UNAVAILABLE). A
-        bidirectional one gets no more requests when the stop begins, and may still answer those that it took.
+        A server-streaming method whose name begins with `Watch` counts as endless: a stop ends it at once
+        (UNAVAILABLE). A bidirectional one gets no more requests when the stop begins, and may still answer
+        those that it took.
         """
         add_to_server(servicer, self._calls)
         self._names.append(descriptor.full_name)
@@ -73,8 +75,8 @@ class Harness:
     def set_ready(self, ready: bool, reason: str = "") -> asyncio.Task[None]:
         """What health checks answer from now on, for the server and each of its services.
 
-        A start function that does not call it is ready when it returns. What is returned may be awaited: it is done when those that
-        watch have been told.
+        A start function that does not call it is ready when it returns. What is returned may be awaited: it
+        is done when those that watch have been told.
         """
         if ready != self._ready:
             logger.info("ready" if ready else "not ready", extra={"reason": reason} if reason else {})
@@ -86,7 +88,7 @@ class Harness:
         self._callbacks.append(callback)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        """Runs a background task until the service stops. An exception in it is logged and stops the process, exit status 1."""
+        """Runs a background task until the service stops. When it fails, the service stops with status 1."""
         task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._task_ended)
@@ -115,8 +117,8 @@ class Harness:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise PortInUse(
-                f"{self.name} cannot listen on {address}: the port is in use. Stop what listens there, or set "
-                f"BOARFISH_{self.name.upper()}_ADDRESS to another address."
+                f"{self.name} cannot listen on {address}: the port is in use. Stop what listens there, or "
+                f"set BOARFISH_{self.name.upper()}_ADDRESS to another address."
             ) from error
 
     async def _start(self) -> None:
@@ -152,10 +154,10 @@ class Harness:
 async def serving(
     name: str, address: str, settings: Settings, start: Callable[[Harness], Awaitable[None]]
 ) -> AsyncIterator[Harness]:
-    """Serves while the block runs. `start` adds the services and may spawn tasks; the server is ready when it returns.
+    """Serves while the block runs. `start` adds the services and may spawn tasks.
 
-    Port 0 takes a free one (`Harness.port`). The port is bound before `start` runs, so that a taken one is found before
-    anything is touched. Raises `PortInUse`, or what `start` raises.
+    Port 0 takes a free one (`Harness.port`). The port is bound before `start` runs, so that a taken one is
+    found before anything is touched. Raises `PortInUse`, or what `start` raises.
     """
     options = [
         ("grpc.so_reuseport", 0),
@@ -177,7 +179,7 @@ async def serving(
 
 
 def run(name: str, address: str, settings: Settings, start: Callable[[Harness], Awaitable[None]]) -> None:
-    """Runs one service until SIGTERM or SIGINT, then exits: 0 when asked to stop, 1 when it failed, 2 when its port is taken."""
+    """Runs one service until SIGTERM or SIGINT, then exits: 0 as asked, 1 it failed, 2 its port is taken."""
     import uvloop
 
     telemetry.set_up_logging(name, settings)
@@ -224,6 +226,6 @@ def _serve_metrics(name: str, address: str) -> Callable[[], None]:
         return telemetry.serve_metrics(address)
     except OSError as error:
         raise PortInUse(
-            f"{name} cannot show its metrics on {address}: the port is in use. Set BOARFISH_{name.upper()}_METRICS_ADDRESS "
-            "to another address, or to nothing to turn them off."
+            f"{name} cannot show its metrics on {address}: the port is in use. Set "
+            f"BOARFISH_{name.upper()}_METRICS_ADDRESS to another address, or to nothing to turn them off."
         ) from error

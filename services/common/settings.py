@@ -1,7 +1,8 @@
 """What a process can be told from outside: frozen settings, read once at its entry point.
 
-Every field is an environment variable with the prefix `BOARFISH_` (`BOARFISH_HOME`, `BOARFISH_INGESTION_ADDRESS`). A service adds
-fields of its own by a subclass in `services/<name>/settings.py`.
+Every field is an environment variable with the prefix `BOARFISH_` (`BOARFISH_HOME`,
+`BOARFISH_INGESTION_ADDRESS`). A service adds fields of its own by a subclass in
+`services/<name>/settings.py`.
 """
 
 import json
@@ -74,7 +75,7 @@ class Settings(BaseSettings):
     max_concurrent_calls: int = Field(
         default=1024,
         ge=1,
-        description="Unary calls, and again streams, that a service holds at once; more hear RESOURCE_EXHAUSTED.",
+        description="Unary calls, and again streams, in hand at once; more hear RESOURCE_EXHAUSTED.",
     )
     drain_s: float = Field(
         default=10.0,
@@ -146,7 +147,7 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
 def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """Settings of `kind` from the environment. A wrong one ends the process with a line that names it; for entry points."""
+    """Settings of `kind` from the environment, for entry points: a wrong one ends the process by its name."""
     try:
         return kind()
     except ValidationError as error:

@@ -49,7 +49,7 @@ def storage_error(error: BaseException, folder: Path | str) -> BoarfishError | N
         )
     if code in _SHUT or any(words in text for words in _SHUT_WORDS):
         return FailedPrecondition(
-            f"{folder} cannot be written. Give the service's user permission to write there; it goes on by itself.",
+            f"{folder} cannot be written. Let the service's user write there; the service goes on by itself.",
             reason=FOLDER_NOT_WRITABLE,
             metadata={"folder": str(folder)},
         )

@@ -1,8 +1,8 @@
 """The streams that would outlive a server's stop: how each is ended without losing what it has acknowledged.
 
-A `Watch...` stream never ends by itself, and the caller of a bidirectional stream may hold it open for days. When a server
-stops, the first is ended where it waits, and the second gets no more requests, so that its service can still acknowledge
-what it took. Both callers then hear UNAVAILABLE and come back.
+A `Watch...` stream never ends by itself, and the caller of a bidirectional stream may hold it open for days.
+When a server stops, the first is ended where it waits, and the second gets no more requests, so that its
+service can still acknowledge what it took. Both callers then hear UNAVAILABLE and come back.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class OpenStreams:
 
 
 class Requests:
-    """The request messages of a bidirectional stream, until the caller has no more or the server stops (`cut`)."""
+    """The requests of a bidirectional stream, until there are no more or the server stops (`cut`)."""
 
     def __init__(self, requests: AsyncIterator[Any], streams: OpenStreams) -> None:
         self.cut = False

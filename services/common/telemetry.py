@@ -1,7 +1,8 @@
 """Logs, metrics and traces, the same for every service.
 
-Logs are JSON lines on standard error, each with the request and trace id of the call that it belongs to. Metrics are
-Prometheus counters and histograms behind an HTTP port. Traces go to an OpenTelemetry collector when one is named and cost nothing otherwise.
+Logs are JSON lines on standard error, each with the request and trace id of the call that it belongs to.
+Metrics are Prometheus counters and histograms behind an HTTP port. Traces go to an OpenTelemetry collector
+when one is named and cost nothing otherwise.
 """
 
 import contextvars

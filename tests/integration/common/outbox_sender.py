@@ -1,4 +1,7 @@
-"""A process that enqueues and delivers, for a test that kills it: `outbox_sender.py DATABASE_URL ADDRESS FIRST COUNT`."""
+"""A process that enqueues and delivers, for a test that kills it.
+
+python outbox_sender.py DATABASE_URL ADDRESS FIRST_NUMBER COUNT
+"""
 
 import asyncio
 import sys

@@ -1,7 +1,8 @@
 """A small service for tests of the process around it: `python stand_in_service.py NAME [MODE]`.
 
-Its settings come from the environment. MODE: `serve`; `end` exits with status 7 at once; `stubborn` ignores SIGTERM; `child` also
-keeps a child process, whose id it prints; `late` is ready half a second after it serves; `fail` breaks in the background.
+Its settings come from the environment. MODE: `serve`; `end` exits with status 7 at once; `stubborn` ignores
+SIGTERM; `child` also keeps a child process, whose id it prints; `late` is ready half a second after it
+serves; `fail` breaks in the background.
 """
 
 import asyncio

@@ -19,7 +19,8 @@ revision, down_revision, branch_labels, depends_on = "0001", None, None, None
 
 
 def upgrade() -> None:
-    op.create_table("note", sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String, unique=True))
+    columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("text", sa.String, unique=True)
+    op.create_table("note", *columns)
 """
 SECOND = """
 import sqlalchemy as sa
@@ -33,7 +34,8 @@ def upgrade() -> None:
     with op.batch_alter_table("note") as table:
         table.alter_column("text", nullable=False)
 """
-BROKEN = SECOND.replace('"0002", "0001"', '"0003", "0002"').replace("author", "extra") + "    raise RuntimeError('half-way')\n"
+BROKEN = SECOND.replace('"0002", "0001"', '"0003", "0002"').replace("author", "extra")
+BROKEN += "    raise RuntimeError('half-way')\n"
 
 
 @pytest.fixture
@@ -142,9 +144,14 @@ def test_a_write_transaction_lets_no_other_writer_between(url: str, migrations: 
         thread.join()
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(DISTINCT text) FROM note").scalar_one() == 80
-    with pytest.raises(ValueError, match="undone"), write_transaction(engine) as connection:
-        connection.exec_driver_sql("DELETE FROM note")
-        raise ValueError("undone")
+
+    def undo() -> None:
+        with write_transaction(engine) as connection:
+            connection.exec_driver_sql("DELETE FROM note")
+            raise ValueError("undone")
+
+    with pytest.raises(ValueError, match="undone"):
+        undo()
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM note").scalar_one() == 80
     engine.dispose()

@@ -1,4 +1,6 @@
-"""The outbox against a real server: down and up again, refusing, failing, and a sender that is killed half-way."""
+"""The outbox against a real server: down and up, refusing, failing, and a sender that is killed half-way."""
+
+# ruff: noqa: N802 - gRPC names the methods
 
 import asyncio
 import contextlib
@@ -142,7 +144,9 @@ async def test_what_is_enqueued_while_it_runs_goes_at_once(settings: Settings, e
         assert time.monotonic() - began < outbox_module.LONGEST_IDLE_S
 
 
-async def test_a_refused_message_is_parked_and_holds_nothing_up(settings: Settings, engine: sa.Engine) -> None:
+async def test_a_refused_message_is_parked_and_holds_nothing_up(
+    settings: Settings, engine: sa.Engine
+) -> None:
     outbox, ledger = Outbox(engine), Ledger()
 
     def refuse(subject: str) -> None:
@@ -182,9 +186,7 @@ async def test_a_message_that_its_receiver_fails_over_is_parked_in_the_end(
     assert list(ledger.entries.values()) == ["1"]
 
 
-async def test_one_destination_does_not_wait_for_another(
-    settings: Settings, engine: sa.Engine
-) -> None:
+async def test_one_destination_does_not_wait_for_another(settings: Settings, engine: sa.Engine) -> None:
     outbox, ledger, datasets = Outbox(engine), Ledger(), Datasets()
 
     def away(subject: str) -> None:
@@ -202,11 +204,14 @@ async def test_one_destination_does_not_wait_for_another(
     request = ingestion_pb2.GetDatasetRequest(name="people")
     with engine.begin() as connection:
         outbox.enqueue(connection, "/boarfish.v1.IngestionService/GetDataset", request)
-    async with ledger_server(settings, ledger), serving("ingestion", "127.0.0.1:0", settings, start) as harness:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel:
-            async with delivering(outbox, settings, **{"boarfish.v1.IngestionService": channel}):
-                await until(lambda: datasets.received == 1)
-                assert outbox.pending_count() == 1
+    async with (
+        ledger_server(settings, ledger),
+        serving("ingestion", "127.0.0.1:0", settings, start) as harness,
+        grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel,
+        delivering(outbox, settings, **{"boarfish.v1.IngestionService": channel}),
+    ):
+        await until(lambda: datasets.received == 1)
+        await until(lambda: outbox.pending_count() == 1)
 
 
 def test_a_transaction_that_is_undone_tells_nobody(engine: sa.Engine) -> None:

@@ -1,4 +1,6 @@
-"""The harness over a real socket: checks, errors, ids, deadlines, health, reflection and a stop that loses nothing."""
+"""The harness over a real socket: checks, errors, ids, deadlines, health, and a stop that loses nothing."""
+
+# ruff: noqa: N802 - gRPC names the methods
 
 import asyncio
 import json
@@ -58,10 +60,14 @@ class Ingestion(ingestion_pb2_grpc.IngestionServiceServicer):
             self.acknowledged.append(request.offset)
             yield pb.LogPredictionsResponse(spool_id=request.spool_id, acknowledged_offset=request.offset)
 
-    async def PutRecords(self, requests: AsyncIterator[pb.PutRecordsRequest], context: Any) -> pb.PutRecordsResponse:
+    async def PutRecords(
+        self, requests: AsyncIterator[pb.PutRecordsRequest], context: Any
+    ) -> pb.PutRecordsResponse:
         return pb.PutRecordsResponse(accepted_count=len([one async for one in requests]))
 
-    async def ReadDataset(self, request: pb.ReadDatasetRequest, context: Any) -> AsyncIterator[pb.ReadDatasetResponse]:
+    async def ReadDataset(
+        self, request: pb.ReadDatasetRequest, context: Any
+    ) -> AsyncIterator[pb.ReadDatasetResponse]:
         yield pb.ReadDatasetResponse(version=1)
         raise NotFound("the file of version 2 is gone")
 
@@ -70,7 +76,9 @@ class Monitoring(monitoring_pb2_grpc.MonitoringServiceServicer):
     def __init__(self) -> None:
         self.ended = False
 
-    async def WatchAlerts(self, request: Any, context: Any) -> AsyncIterator[monitoring_pb2.WatchAlertsResponse]:
+    async def WatchAlerts(
+        self, request: Any, context: Any
+    ) -> AsyncIterator[monitoring_pb2.WatchAlertsResponse]:
         yield monitoring_pb2.WatchAlertsResponse()
         try:
             await asyncio.Event().wait()
@@ -78,18 +86,22 @@ class Monitoring(monitoring_pb2_grpc.MonitoringServiceServicer):
             self.ended = True
 
 
-class Suite:
+class Served:
     """A served stand-in, and stubs to call it by."""
 
-    def __init__(self, harness: Harness, ingestion: Ingestion, monitoring: Monitoring, channel: grpc.aio.Channel):
-        self.harness, self.ingestion, self.monitoring, self.channel = harness, ingestion, monitoring, channel
+    def __init__(
+        self, harness: Harness, ingestion: Ingestion, monitoring: Monitoring, channel: grpc.aio.Channel
+    ) -> None:
+        self.harness = harness
+        self.ingestion = ingestion
+        self.monitoring = monitoring
+        self.channel = channel
         self.stub = ingestion_pb2_grpc.IngestionServiceStub(channel)
-        self.alerts = monitoring_pb2_grpc.MonitoringServiceStub(channel)
         self.health = health_pb2_grpc.HealthStub(channel)
 
 
 @asynccontextmanager
-async def stand_in(settings: Settings) -> AsyncIterator[Suite]:
+async def stand_in(settings: Settings) -> AsyncIterator[Served]:
     ingestion, monitoring = Ingestion(), Monitoring()
 
     async def start(harness: Harness) -> None:
@@ -104,9 +116,11 @@ async def stand_in(settings: Settings) -> AsyncIterator[Suite]:
             monitoring_pb2.DESCRIPTOR.services_by_name["MonitoringService"],
         )
 
-    async with serving("ingestion", "127.0.0.1:0", settings, start) as harness:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel:
-            yield Suite(harness, ingestion, monitoring, channel)
+    async with (
+        serving("ingestion", "127.0.0.1:0", settings, start) as harness,
+        grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel,
+    ):
+        yield Served(harness, ingestion, monitoring, channel)
 
 
 async def refusal(call: Any) -> BoarfishError:
@@ -124,21 +138,21 @@ def prediction(offset: int) -> pb.LogPredictionsRequest:
 
 
 async def test_a_wrong_field_is_named(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        error = await refusal(suite.stub.GetDataset(get("")))
+    async with stand_in(settings) as served:
+        error = await refusal(served.stub.GetDataset(get("")))
         assert isinstance(error, InvalidArgument)
         assert [violation.field for violation in error.violations] == ["name"]
         nested = pb.LogLabelsRequest(request_id="1", deployment="d")
         nested.rows.labels.add(prediction_id="p", source=1)
-        error = await refusal(suite.stub.LogLabels(nested))
+        error = await refusal(served.stub.LogLabels(nested))
         assert isinstance(error, InvalidArgument)
         assert [violation.field for violation in error.violations] == ["rows.labels[0].value"]
 
 
 async def test_every_message_of_a_stream_is_checked(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        suite.ingestion.go_on.set()
-        call = suite.stub.LogPredictions(iter([prediction(1), prediction(0)]))
+    async with stand_in(settings) as served:
+        served.ingestion.go_on.set()
+        call = served.stub.LogPredictions(iter([prediction(1), prediction(0)]))
         assert (await call.read()).acknowledged_offset == 1
         error = await refusal(call.read())
         assert isinstance(error, InvalidArgument)
@@ -153,19 +167,21 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(settings: Setti
         "unary_stream": "/boarfish.v1.IngestionService/ReadDataset",
         "stream_stream": "/boarfish.v1.IngestionService/LogPredictions",
     }[kind]
-    async with stand_in(settings) as suite:
+    async with stand_in(settings) as served:
         for data in (b"\x0a\xff", b"\xff" * 40, b"\x0a\x02\xc3\x28"):
             request: Any = iter([data]) if kind.startswith("stream") else data
-            call = getattr(suite.channel, kind)(method)(request)
+            call = getattr(served.channel, kind)(method)(request)
             error = await refusal(call.read() if kind.endswith("stream") else call)
             assert isinstance(error, InvalidArgument)
-        await suite.stub.GetDataset(get())
+        await served.stub.GetDataset(get())
 
 
-async def test_an_unexpected_error_keeps_its_insides(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    async with stand_in(settings) as suite:
-        suite.ingestion.get = lambda name: {}["secret"]
-        error = await refusal(suite.stub.GetDataset(get(), metadata=(("x-request-id", "abc"),)))
+async def test_an_unexpected_error_keeps_its_insides(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stand_in(settings) as served:
+        served.ingestion.get = lambda name: {}["secret"]
+        error = await refusal(served.stub.GetDataset(get(), metadata=(("x-request-id", "abc"),)))
         assert isinstance(error, Internal)
         assert "secret" not in error.message
         assert "abc" in error.message
@@ -174,102 +190,104 @@ async def test_an_unexpected_error_keeps_its_insides(settings: Settings, caplog:
 
 
 async def test_a_full_disk_is_told_with_its_folder(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
+    async with stand_in(settings) as served:
 
         def full(name: str) -> None:
             raise OSError(28, "No space left on device", "/data/lake/part-1.parquet")
 
-        suite.ingestion.get = full
-        error = await refusal(suite.stub.GetDataset(get()))
+        served.ingestion.get = full
+        error = await refusal(served.stub.GetDataset(get()))
         assert isinstance(error, ResourceExhausted)
         assert error.metadata == {"folder": "/data/lake"}
 
 
 async def test_an_error_after_the_first_message_of_a_stream(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        call = suite.stub.ReadDataset(pb.ReadDatasetRequest(dataset="people"))
+    async with stand_in(settings) as served:
+        call = served.stub.ReadDataset(pb.ReadDatasetRequest(dataset="people"))
         assert (await call.read()).version == 1
         assert isinstance(await refusal(call.read()), NotFound)
 
 
 async def test_what_is_not_there_is_unimplemented(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        listed = await refusal(suite.stub.ListDatasets(pb.ListDatasetsRequest()))
+    async with stand_in(settings) as served:
+        listed = await refusal(served.stub.ListDatasets(pb.ListDatasetsRequest()))
         assert isinstance(listed, Unimplemented)
         assert listed.reason == "NOT_IMPLEMENTED"
-        unknown = await refusal(suite.channel.unary_unary("/boarfish.v1.Nowhere/Nothing")(b""))
+        unknown = await refusal(served.channel.unary_unary("/boarfish.v1.Nowhere/Nothing")(b""))
         assert isinstance(unknown, Unimplemented)
         assert unknown.reason == "UNKNOWN_METHOD"
 
 
 async def test_request_ids_are_kept_made_and_given_back(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        call = suite.stub.GetDataset(get(), metadata=(("x-request-id", "mine"),))
+    async with stand_in(settings) as served:
+        call = served.stub.GetDataset(get(), metadata=(("x-request-id", "mine"),))
         await call
-        assert suite.ingestion.seen_request_id == "mine"
+        assert served.ingestion.seen_request_id == "mine"
         assert ("x-request-id", "mine") in tuple(await call.trailing_metadata())
         for given in ((), (("x-request-id", "x" * 129),)):
-            call = suite.stub.GetDataset(get(), metadata=given)
+            call = served.stub.GetDataset(get(), metadata=given)
             await call
-            assert len(suite.ingestion.seen_request_id) == 32
-            assert ("x-request-id", suite.ingestion.seen_request_id) in tuple(await call.trailing_metadata())
-        refused = suite.stub.GetDataset(get(""), metadata=(("x-request-id", "mine"),))
+            assert len(served.ingestion.seen_request_id) == 32
+            assert ("x-request-id", served.ingestion.seen_request_id) in tuple(await call.trailing_metadata())
+        refused = served.stub.GetDataset(get(""), metadata=(("x-request-id", "mine"),))
         await refusal(refused)
         assert ("x-request-id", "mine") in tuple(await refused.trailing_metadata())
 
 
 async def test_a_caller_without_a_deadline_gets_the_default_one(settings: Settings) -> None:
     short = settings.model_copy(update={"default_deadline_s": 0.05})
-    async with stand_in(short) as suite:
-        suite.ingestion.get = lambda name: asyncio.sleep(0.3)
-        assert isinstance(await refusal(suite.stub.GetDataset(get())), DeadlineExceeded)
-        await suite.stub.GetDataset(get(), timeout=5)
-        assert isinstance(await refusal(suite.stub.GetDataset(get(), timeout=0.05)), DeadlineExceeded)
+    async with stand_in(short) as served:
+        served.ingestion.get = lambda name: asyncio.sleep(0.3)
+        assert isinstance(await refusal(served.stub.GetDataset(get())), DeadlineExceeded)
+        await served.stub.GetDataset(get(), timeout=5)
+        assert isinstance(await refusal(served.stub.GetDataset(get(), timeout=0.05)), DeadlineExceeded)
 
 
 async def test_calls_at_once_are_bounded(settings: Settings) -> None:
     bounded = settings.model_copy(update={"max_concurrent_calls": 2})
-    async with stand_in(bounded) as suite:
+    async with stand_in(bounded) as served:
         release = asyncio.Event()
-        suite.ingestion.get = lambda name: release.wait()
-        held = [asyncio.ensure_future(suite.stub.GetDataset(get())) for _ in range(2)]
-        while suite.harness._calls._unary_calls.count < 2:
+        served.ingestion.get = lambda name: release.wait()
+        held = [asyncio.ensure_future(served.stub.GetDataset(get())) for _ in range(2)]
+        while served.harness._calls._unary_calls.count < 2:
             await asyncio.sleep(0)
-        error = await refusal(suite.stub.GetDataset(get()))
+        error = await refusal(served.stub.GetDataset(get()))
         assert isinstance(error, ResourceExhausted)
         assert error.retry_after_s
         assert error.reason == "TOO_MANY_CALLS"
         release.set()
         await asyncio.gather(*held)
-        await suite.stub.GetDataset(get())
-        assert suite.harness._calls._unary_calls.count == 0
+        await served.stub.GetDataset(get())
+        assert served.harness._calls._unary_calls.count == 0
 
 
 async def test_a_message_past_the_limit_is_refused_and_the_next_one_is_not(settings: Settings) -> None:
     small = settings.model_copy(update={"max_message_bytes": 1024 * 1024})
-    async with stand_in(small) as suite:
-        suite.ingestion.go_on.set()
+    async with stand_in(small) as served:
+        served.ingestion.go_on.set()
         large = prediction(1)
         large.arrow_ipc = bytes(2 * 1024 * 1024)
-        call = suite.stub.LogPredictions(iter([large]))
+        call = served.stub.LogPredictions(iter([large]))
         assert isinstance(await refusal(call.read()), ResourceExhausted)
-        assert isinstance(await refusal(suite.stub.GetDataset(get("x" * 2 * 1024 * 1024))), ResourceExhausted)
-        await suite.stub.GetDataset(get())
+        assert isinstance(
+            await refusal(served.stub.GetDataset(get("x" * 2 * 1024 * 1024))), ResourceExhausted
+        )
+        await served.stub.GetDataset(get())
 
 
 async def test_health_follows_readiness(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
+    async with stand_in(settings) as served:
         for name in ("", "boarfish.v1.IngestionService", "grpc.health.v1.Health"):
-            answer = await suite.health.Check(health_pb2.HealthCheckRequest(service=name))
+            answer = await served.health.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == SERVING
-        watch = suite.health.Watch(health_pb2.HealthCheckRequest(service="boarfish.v1.IngestionService"))
+        watch = served.health.Watch(health_pb2.HealthCheckRequest(service="boarfish.v1.IngestionService"))
         assert (await watch.read()).status == SERVING
-        suite.harness.set_ready(False, "the lake cannot be written")
+        served.harness.set_ready(False, "the lake cannot be written")
         assert (await watch.read()).status == NOT_SERVING
-        suite.harness.set_ready(True)
+        served.harness.set_ready(True)
         assert (await watch.read()).status == SERVING
         watch.cancel()
-        unknown = await refusal(suite.health.Check(health_pb2.HealthCheckRequest(service="nothing")))
+        unknown = await refusal(served.health.Check(health_pb2.HealthCheckRequest(service="nothing")))
         assert isinstance(unknown, NotFound)
 
 
@@ -277,24 +295,27 @@ async def test_a_start_function_may_hold_readiness_back(settings: Settings) -> N
     async def start(harness: Harness) -> None:
         harness.set_ready(False, "waiting for a model")
 
-    async with serving("inference", "127.0.0.1:0", settings, start) as harness:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel:
-            health = health_pb2_grpc.HealthStub(channel)
-            assert (await health.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
-            await harness.set_ready(True)
-            assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
+    async with (
+        serving("inference", "127.0.0.1:0", settings, start) as harness,
+        grpc.aio.insecure_channel(f"127.0.0.1:{harness.port}") as channel,
+    ):
+        health = health_pb2_grpc.HealthStub(channel)
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
+        await harness.set_ready(True)
+        assert (await health.Check(health_pb2.HealthCheckRequest())).status == SERVING
 
 
 async def test_reflection_lists_the_services(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
-        stub = reflection_pb2_grpc.ServerReflectionStub(suite.channel)
+    async with stand_in(settings) as served:
+        stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
         asked = [
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol="boarfish.v1.IngestionService"),
         ]
         answers = [answer async for answer in stub.ServerReflectionInfo(iter(asked))]
         names = {service.name for service in answers[0].list_services_response.service}
-        assert names >= {"boarfish.v1.IngestionService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+        assert "boarfish.v1.IngestionService" in names
+        assert "grpc.health.v1.Health" in names
         assert answers[1].file_descriptor_response.file_descriptor_proto
 
 
@@ -305,15 +326,16 @@ async def test_a_stop_finishes_what_is_in_hand_and_ends_what_never_ends(settings
     async def note(what: str) -> None:
         order.append(what)
 
-    served = stand_in(patient)
-    suite = await served.__aenter__()
-    suite.harness.on_stop(lambda: note("opened first, closed last"))
-    suite.harness.on_stop(lambda: note("opened last, closed first"))
-    background = suite.harness.spawn(asyncio.Event().wait(), "background")
-    # Its own channel, as the stand-in closes that of the suite when it stops.
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{suite.harness.port}") as channel:
+    standing = stand_in(patient)
+    served = await standing.__aenter__()
+    served.harness.on_stop(lambda: note("opened first, closed last"))
+    served.harness.on_stop(lambda: note("opened last, closed first"))
+    background = served.harness.spawn(asyncio.Event().wait(), "background")
+    # Its own channel, as the stand-in closes that of the served when it stops.
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{served.harness.port}") as channel:
         stub = ingestion_pb2_grpc.IngestionServiceStub(channel)
-        watch = monitoring_pb2_grpc.MonitoringServiceStub(channel).WatchAlerts(monitoring_pb2.WatchAlertsRequest())
+        alerts = monitoring_pb2_grpc.MonitoringServiceStub(channel)
+        watch = alerts.WatchAlerts(monitoring_pb2.WatchAlertsRequest())
         await watch.read()
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert (await health.read()).status == SERVING
@@ -321,27 +343,27 @@ async def test_a_stop_finishes_what_is_in_hand_and_ends_what_never_ends(settings
         await idle.wait_for_connection()
         busy = stub.LogPredictions()
         await busy.write(prediction(7))
-        await suite.ingestion.entered.wait()
+        await served.ingestion.entered.wait()
         release = asyncio.Event()
-        suite.ingestion.get = lambda name: release.wait()
+        served.ingestion.get = lambda name: release.wait()
         unary = asyncio.ensure_future(stub.GetDataset(get()))
-        while suite.harness._calls._unary_calls.count < 1:
+        while served.harness._calls._unary_calls.count < 1:
             await asyncio.sleep(0)
 
-        stop = asyncio.ensure_future(served.__aexit__(None, None, None))
+        stop = asyncio.ensure_future(standing.__aexit__(None, None, None))
         assert (await health.read()).status == NOT_SERVING
         assert isinstance(await refusal(watch.read()), Unavailable)
-        assert suite.monitoring.ended
+        assert served.monitoring.ended
         assert isinstance(await refusal(idle.read()), Unavailable)
         assert not stop.done()
-        suite.ingestion.go_on.set()
+        served.ingestion.go_on.set()
         assert (await busy.read()).acknowledged_offset == 7
         assert isinstance(await refusal(busy.read()), Unavailable)
         release.set()
         assert (await unary).dataset.name == "people"
         async with asyncio.timeout(5):
             await stop
-    assert suite.ingestion.acknowledged == [7]
+    assert served.ingestion.acknowledged == [7]
     assert order == ["opened last, closed first", "opened first, closed last"]
     assert background.cancelled()
 
@@ -350,11 +372,11 @@ async def test_a_failed_background_task_asks_for_a_stop(settings: Settings) -> N
     async def fail() -> None:
         raise ValueError("the loop broke")
 
-    async with stand_in(settings) as suite:
-        suite.harness.spawn(fail(), "loop")
+    async with stand_in(settings) as served:
+        served.harness.spawn(fail(), "loop")
         async with asyncio.timeout(5):
-            await suite.harness.stopping.wait()
-        assert isinstance(suite.harness.failure, ValueError)
+            await served.harness.stopping.wait()
+        assert isinstance(served.harness.failure, ValueError)
 
 
 async def test_a_taken_port_is_named_with_its_setting(settings: Settings) -> None:
@@ -364,19 +386,19 @@ async def test_a_taken_port_is_named_with_its_setting(settings: Settings) -> Non
         nonlocal started
         started = True
 
-    async with stand_in(settings) as suite:
-        with pytest.raises(PortInUse, match=f"{suite.harness.port}.*BOARFISH_TRAINING_ADDRESS"):
-            async with serving("training", f"127.0.0.1:{suite.harness.port}", settings, start):
+    async with stand_in(settings) as served:
+        with pytest.raises(PortInUse, match=f"{served.harness.port}.*BOARFISH_TRAINING_ADDRESS"):
+            async with serving("training", f"127.0.0.1:{served.harness.port}", settings, start):
                 pass
     assert not started
 
 
 async def test_log_lines_carry_the_request_id(settings: Settings) -> None:
-    async with stand_in(settings) as suite:
+    async with stand_in(settings) as served:
         lines: list[str] = []
         formatter = telemetry.JsonFormatter("ingestion")
         record = logging.makeLogRecord({"msg": "half of %s", "args": ("it",), "levelname": "INFO", "rows": 3})
-        suite.ingestion.get = lambda name: lines.append(formatter.format(record))
-        await suite.stub.GetDataset(get(), metadata=(("x-request-id", "abc"),))
+        served.ingestion.get = lambda name: lines.append(formatter.format(record))
+        await served.stub.GetDataset(get(), metadata=(("x-request-id", "abc"),))
         line = json.loads(lines[0])
-        assert (line["request_id"], line["message"], line["rows"], line["service"]) == ("abc", "half of it", 3, "ingestion")
+        assert (line["request_id"], line["message"], line["rows"]) == ("abc", "half of it", 3)

@@ -114,13 +114,18 @@ def test_a_port_in_use_is_named_before_anything_is_started(settings: Settings, f
 def test_a_home_that_cannot_be_made_is_an_error(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SuiteError, match="BOARFISH_HOME"):
-        Suite(settings.model_copy(update={"home": tmp_path / "file" / "home"}), TWO, commands=commands()).start()
+        Suite(
+            settings.model_copy(update={"home": tmp_path / "file" / "home"}), TWO, commands=commands()
+        ).start()
 
 
 def test_the_dashboards_are_waited_for(settings: Settings, tmp_path: Path) -> None:
     page = tmp_path / "page.py"
     page.write_text("import streamlit as st\nst.write('hello')\n")
-    command = [str(page) if part.endswith("app.py") else part for part in supervisor.default_commands(settings)["dashboards"]]
+    command = [
+        str(page) if part.endswith("app.py") else part
+        for part in supervisor.default_commands(settings)["dashboards"]
+    ]
     with Suite(settings, (), dashboards=True, commands={"dashboards": command}) as suite:
         pid = suite.pid("dashboards")
         assert "serve_forever" not in suite.log("dashboards").read_text()
@@ -131,11 +136,11 @@ SUPERVISE = """
 import sys
 from services.common.settings import Settings
 from services.supervisor import Suite
-names = ("ingestion", "training")
-commands = {name: [sys.executable, sys.argv[1], name, "child" if name == "training" else "serve"] for name in names}
+modes = {"ingestion": "serve", "training": "child"}
+commands = {name: [sys.executable, sys.argv[1], name, mode] for name, mode in modes.items()}
 try:
-    with Suite(Settings(), names, commands=commands) as suite:
-        print(*[suite.pid(name) for name in names], flush=True)
+    with Suite(Settings(), tuple(modes), commands=commands) as suite:
+        print(*[suite.pid(name) for name in modes], flush=True)
         suite.wait()
 except KeyboardInterrupt:
     print("stopped", flush=True)

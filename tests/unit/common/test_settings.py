@@ -22,7 +22,9 @@ def test_every_field_says_what_it_is() -> None:
 
 
 def test_a_child_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, ingestion_address="[::1]:7000", monitoring_metrics_address="", drain_s=1.5)
+    settings = Settings(
+        home=tmp_path, ingestion_address="[::1]:7000", monitoring_metrics_address="", drain_s=1.5
+    )
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     assert Settings() == settings

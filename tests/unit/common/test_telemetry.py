@@ -37,7 +37,12 @@ def line(**fields: Any) -> dict[str, Any]:
 def test_a_line_is_one_json_object_with_its_extras() -> None:
     logged = line(msg="job %s\nended", args=("7",), levelname="INFO", name="jobs", job="7", path=object)
     assert logged["message"] == "job 7\nended"
-    assert (logged["level"], logged["service"], logged["logger"], logged["job"]) == ("INFO", "training", "jobs", "7")
+    assert (logged["level"], logged["service"], logged["logger"], logged["job"]) == (
+        "INFO",
+        "training",
+        "jobs",
+        "7",
+    )
     assert "\n" not in JsonFormatter("training").format(logging.makeLogRecord({"msg": "a\nb"}))
     assert logged["time"].endswith("+00:00")
     assert "request_id" not in logged
