@@ -1,0 +1,1 @@
+"""Callbacks of the learner: small classes with an order, each for one idea."""

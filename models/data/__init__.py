@@ -1,0 +1,1 @@
+"""Rows as tensors, and how they are divided into training and validation."""

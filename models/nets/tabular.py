@@ -1,0 +1,121 @@
+"""A net for tables: numbers normalised, codes and categories embedded, then fully connected layers.
+
+Self-contained, as it travels inside TorchServe archives. Method: Guo and Berkhahn, "Entity Embeddings of Categorical Variables",
+2016; Howard and Gugger, "Deep Learning for Coders", chapter 9.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MISSING_CODE = -(2**63)
+
+
+def embedding_size(value_count: int) -> int:
+    """Width of an embedding by the number of values: the rule of thumb of the fastai library."""
+    return min(600, round(1.6 * value_count**0.56))
+
+
+@dataclass(frozen=True)
+class TabularNetSpec:
+    """What a net is built from, besides its weights.
+
+    `code_values`: the known values of each code column, increasing. `category_values`: of each category column. Numbers of
+    column j become `(x - means[j]) / deviations[j]`, missing ones 0.
+    """
+
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    code_values: tuple[tuple[int, ...], ...]
+    category_values: tuple[tuple[str, ...], ...]
+    hidden_sizes: tuple[int, ...]
+    dropout: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The spec as JSON can hold it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "TabularNetSpec":
+        """What `as_json` gave."""
+        return cls(
+            tuple(data["means"]),
+            tuple(data["deviations"]),
+            tuple(tuple(values) for values in data["code_values"]),
+            tuple(tuple(values) for values in data["category_values"]),
+            tuple(data["hidden_sizes"]),
+            data["dropout"],
+        )
+
+
+class TabularNet(nn.Module):
+    """Probability of the positive class, as a logit `(N,)`.
+
+    All embeddings stand in one table, looked up at once: column j's rows start at `offsets[j]`, row 0 of a column is for values that
+    were not known, row 1 for missing ones. Columns narrower than the widest use the first of their table's entries.
+    """
+
+    used: Tensor
+    offsets: Tensor
+    means: Tensor
+    deviations: Tensor
+
+    def __init__(self, spec: TabularNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        sizes = [len(values) + 2 for values in (*spec.code_values, *spec.category_values)]
+        widths = [embedding_size(size) for size in sizes]
+        widest = max(widths, default=1)
+        self.table = nn.Parameter(torch.empty(sum(sizes) or 1, widest))
+        nn.init.trunc_normal_(self.table, std=0.01)
+        self.register_buffer("offsets", torch.tensor([sum(sizes[:j]) for j in range(len(sizes))]), persistent=False)
+        used = [j * widest + place for j, width in enumerate(widths) for place in range(width)]
+        self.register_buffer("used", torch.tensor(used, dtype=torch.int64), persistent=False)
+        self.register_buffer("means", torch.tensor(spec.means), persistent=False)
+        self.register_buffer("deviations", torch.tensor(spec.deviations), persistent=False)
+        self.embedding_dropout = nn.Dropout(spec.dropout)
+        layers: list[nn.Module] = []
+        width = len(used) + 2 * len(spec.means)
+        for size in spec.hidden_sizes:
+            layers += [nn.Linear(width, size), nn.ReLU(), nn.BatchNorm1d(size), nn.Dropout(spec.dropout)]
+            width = size
+        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+
+    def forward(self, numeric: Tensor, index: Tensor) -> Tensor:
+        """`numeric` float32 `(N, n)`, NaN missing; `index` int64 `(N, C)`: each value's row in its column (`rows_of`)."""
+        missing = numeric.isnan()
+        scaled = torch.where(missing, 0.0, (numeric - self.means) / self.deviations)
+        embedded = nn.functional.embedding(index + self.offsets, self.table).flatten(1)[:, self.used]
+        features = torch.cat([self.embedding_dropout(embedded), scaled, missing.to(scaled.dtype)], 1)
+        logits: Tensor = self.layers(features)
+        return logits.squeeze(1)
+
+    @torch.no_grad()
+    def settle_unseen(self, index: Tensor) -> None:
+        """Gives rows that no training row used the mean of their column's used rows, so that they push nowhere."""
+        for column, offset in enumerate(self.offsets.tolist()):
+            end = int(self.offsets[column + 1]) if column + 1 < len(self.offsets) else len(self.table)
+            seen = torch.bincount(index[:, column], minlength=end - offset) > 0
+            part = self.table[offset:end]
+            if seen.any():
+                part[~seen] = part[seen].mean(0)
+
+
+def rows_of(codes: Tensor, categories: list[list[str]], spec: TabularNetSpec) -> Tensor:
+    """Each value's row in its column, int64 `(N, C)`: `codes` int64 `(N, n)`, `categories` one list of N texts a column."""
+    columns = []
+    for j, values in enumerate(spec.code_values):
+        known = torch.tensor(values, dtype=torch.int64)
+        column = codes[:, j].contiguous()
+        if not len(known):
+            columns.append(torch.where(column == MISSING_CODE, 1, 0))
+            continue
+        place = torch.searchsorted(known, column).clamp(max=len(known) - 1)
+        rows = torch.where(known[place] == column, place + 2, 0)
+        columns.append(torch.where(column == MISSING_CODE, 1, rows))
+    for texts, names in zip(categories, spec.category_values, strict=True):
+        row_of = {"": 1, **{name: row + 2 for row, name in enumerate(names)}}
+        columns.append(torch.tensor([row_of.get(text, 0) for text in texts], dtype=torch.int64))
+    return torch.stack(columns, 1) if columns else torch.zeros((len(codes), 0), dtype=torch.int64)
