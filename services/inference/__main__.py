@@ -8,6 +8,7 @@ from services.common.channels import open_channel
 from services.common.database import open_database
 from services.common.outbox import Outbox
 from services.common.server import Harness, run
+from services.common.settings import read_settings
 from services.inference.delivery import Deliverer
 from services.inference.deployments import Deployments
 from services.inference.prediction import Predictor
@@ -62,7 +63,7 @@ async def start(harness: Harness) -> None:
 
 def main() -> None:
     """Runs until it is told to stop."""
-    settings = InferenceSettings()
+    settings = read_settings(InferenceSettings)
     run("inference", settings.inference_address, settings, start)
 
 
