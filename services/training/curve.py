@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from models.progress import Progress
 
 
+KEEP_INTERVAL_MS = 500
+
+
 class Curve:
     """Measured values by epoch. Times are milliseconds since 1970."""
 
@@ -21,6 +24,7 @@ class Curve:
         self._path = path
         self.start_ms = _now_ms()
         self.end_ms = self.start_ms
+        self._kept_ms = 0
         self._epochs: dict[int, tuple[int, dict[str, float]]] = {}
 
     @classmethod
@@ -45,10 +49,11 @@ class Curve:
         finite = {name: float(value) for name, value in values.items() if math.isfinite(value)}
         if not finite:
             return
-        is_new = progress.epoch not in self._epochs
-        self._epochs[progress.epoch] = (_now_ms(), finite)
-        if is_new:
+        now_ms = _now_ms()
+        self._epochs[progress.epoch] = (now_ms, finite)
+        if now_ms - self._kept_ms >= KEEP_INTERVAL_MS:
             self._keep()
+            self._kept_ms = now_ms
 
     def end(self) -> None:
         """Notes that the model has been fitted."""

@@ -105,7 +105,7 @@ def decode(line: bytes) -> Report:
             finished=tuple(said["finished"]) if "finished" in said else None,
             failed=said.get("failed"),
         )
-    except (ValueError, AttributeError, json_format.ParseError):
+    except (ValueError, TypeError, AttributeError, json_format.ParseError):
         return Report()
 
 

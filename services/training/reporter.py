@@ -53,9 +53,7 @@ class Reporter:
         """Passes on the progress of the model that is being fitted, which is `fit_share` of its work."""
         latest = self._latest
         at_once = progress.stage != latest.stage or progress.epoch != latest.epoch
-        latest.stage = (
-            f"{latest.model}: {progress.stage}" if latest.model not in progress.stage else progress.stage
-        )
+        latest.stage = progress.stage
         latest.epoch, latest.epoch_count, latest.step = progress.epoch, progress.epoch_count, progress.step
         latest.train_loss, latest.validation_loss = progress.train_loss, progress.validation_loss
         latest.rows_per_s = progress.rows_per_s

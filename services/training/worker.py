@@ -125,8 +125,12 @@ class Worker:
 
 def failure_sentence(error: BaseException, folder: JobFolder) -> str:
     """Why a job failed and what to do, in a sentence for people."""
+    from models.progress import TrainingFailed
+
     if isinstance(error, BoarfishError):
         return error.message
+    if isinstance(error, TrainingFailed):
+        return str(error)
     meant = storage_error(error, folder.path)
     if meant is not None:
         return meant.message
