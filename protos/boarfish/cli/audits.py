@@ -1,0 +1,126 @@
+"""`boarfish audit` and `boarfish ledger`: what was found, and who did what."""
+
+import json
+import sys
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from boarfish.cli.options import AsJson, client
+from boarfish.cli.output import BAD_ANSWER, console, day, escape, minute, print_json, print_table
+
+audit = typer.Typer(help="Dated reports over a deployment.", no_args_is_help=True)
+ledger = typer.Typer(help="The append-only record of who did what.", no_args_is_help=True)
+
+
+@audit.command("run", epilog="Example: boarfish audit run employment --by Ada --output report/")
+def run_audit(
+    deployment: Annotated[str, typer.Argument(help="Name of the deployment.")] = "",
+    by: Annotated[str, typer.Option(help="Who asks for it; stands in the report and the ledger.")] = "",
+    output: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Audits a deployment over everything so far; the only one there is, when none is named."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        if not deployment:
+            deployment = _only(health.deployment for health in boarfish.health())
+        request = monitoring_pb2.RunAuditRequest(request_id=uuid.uuid4().hex, deployment=deployment, requested_by=by)
+        made = boarfish.monitoring.RunAudit(request, timeout=300).audit
+    _show(made, output, as_json)
+
+
+@audit.command("show", epilog="Example: boarfish audit show 3f2a --output report/")
+def show_audit(
+    audit_id: Annotated[str, typer.Argument(help="Id of the audit.")],
+    output: Annotated[Path | None, typer.Option(help="Folder for report.html and report.json.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Shows an audit's findings."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        found = boarfish.monitoring.GetAudit(monitoring_pb2.GetAuditRequest(id=audit_id)).audit
+    _show(found, output, as_json)
+
+
+@audit.command("list", epilog="Example: boarfish audit list")
+def list_audits(as_json: AsJson = False) -> None:
+    """Audits, newest first."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        answer = boarfish.monitoring.ListAudits(monitoring_pb2.ListAuditsRequest(page_size=100))
+    if as_json:
+        print_json(answer)
+        return
+    rows = ((one.id, one.deployment, minute(one.create_time), one.requested_by) for one in answer.audits)
+    print_table(("Id", "Deployment", "When", "Asked for by"), rows, "No audit has been run yet.")
+
+
+@ledger.command("verify", epilog="Example: boarfish ledger verify --json")
+def verify(as_json: AsJson = False) -> None:
+    """Recomputes the whole chain. Exit status 1, and the first bad entry, when it does not hold."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        answer = boarfish.monitoring.VerifyLedger(monitoring_pb2.VerifyLedgerRequest(), timeout=300)
+    if as_json:
+        print_json(answer)
+    elif answer.valid:
+        console.print(f"The ledger holds: {answer.entry_count:,} entries, newest hash {answer.head_hash}.")
+    else:
+        console.print(f"[red]The ledger does not hold[/] at entry {answer.first_bad_sequence}: {escape(answer.reason)}")
+    if not answer.valid:
+        sys.exit(BAD_ANSWER)
+
+
+@ledger.command("list", epilog="Example: boarfish ledger list --after 20")
+def list_entries(
+    after: Annotated[int, typer.Option(min=0, help="Entries after this number.")] = 0, as_json: AsJson = False
+) -> None:
+    """Entries, oldest first, at most 1,000."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        request = monitoring_pb2.ListLedgerEntriesRequest(after_sequence=after, page_size=1000)
+        answer = boarfish.monitoring.ListLedgerEntries(request)
+    if as_json:
+        print_json(answer)
+        return
+    rows = (
+        (str(one.sequence), minute(one.record_time), one.actor, one.action, escape(one.subject)) for one in answer.entries
+    )
+    print_table(("Entry", "When", "Who", "Did", "To"), rows, "The ledger is empty.")
+
+
+def _show(found: "object", output: Path | None, as_json: bool) -> None:
+    from boarfish.v1 import monitoring_pb2
+    from google.protobuf.json_format import MessageToDict
+
+    assert isinstance(found, monitoring_pb2.Audit)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "report.html").write_text(found.html, encoding="utf-8")
+        (output / "report.json").write_text(json.dumps(MessageToDict(found.report), indent=2, ensure_ascii=False))
+    if as_json:
+        print_json(found)
+        return
+    console.print(f"Audit {found.id} of {found.deployment}, {day(found.period.start_time)} to {day(found.period.end_time)}")
+    for finding in found.findings:
+        console.print(f"  • {escape(finding)}")
+    if output is not None:
+        console.print(f"The report is in {output / 'report.html'}.")
+
+
+def _only(names: "object") -> str:
+    from boarfish.errors import NotFound
+
+    found = list(names)  # type: ignore[call-overload]
+    if len(found) != 1:
+        there = ", ".join(found) or "none yet"
+        raise NotFound(f"Name the deployment to audit; there are: {there}.")
+    return str(found[0])

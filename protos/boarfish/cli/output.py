@@ -1,0 +1,80 @@
+"""How answers and errors are printed: JSON for programs, tables and sentences for people."""
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.console import Console
+from rich.table import Table
+
+from boarfish import errors
+from boarfish.v1 import common_pb2
+
+console = Console(highlight=False)
+complaints = Console(stderr=True, highlight=False)
+
+BAD_ANSWER, BAD_INPUT, NO_ANSWER = 1, 2, 3
+
+
+def print_json(answer: Message | dict[str, Any] | list[Any]) -> None:
+    """Prints an answer as JSON with the protos' field names."""
+    if isinstance(answer, Message):
+        answer = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    print(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
+    """Prints rows of texts, or `empty` when there is none."""
+    table = Table(*columns, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table if table.row_count else empty)
+
+
+def number(estimate: common_pb2.Estimate, scale: float = 1.0, unit: str = "") -> str:
+    """An estimate with its interval, or why there is none."""
+    if math.isnan(estimate.value):
+        return estimate.warnings[0] if estimate.warnings else "not known yet"
+    text = f"{scale * estimate.value:.3g}{unit}"
+    if not math.isnan(estimate.lower):
+        text += f" ({scale * estimate.lower:.3g} to {scale * estimate.upper:.3g})"
+    return text
+
+
+def day(moment: Timestamp) -> str:
+    """A moment's date, empty when there is none."""
+    return f"{moment.ToDatetime():%Y-%m-%d}" if moment.seconds else ""
+
+
+def minute(moment: Timestamp) -> str:
+    """A moment to the minute, UTC."""
+    return f"{moment.ToDatetime():%Y-%m-%d %H:%M}" if moment.seconds else ""
+
+
+def explain(error: errors.BoarfishError) -> int:
+    """Prints what went wrong and what to do next; the exit status."""
+    complaints.print(f"[red]Error:[/] {escape(error.message)}")
+    if isinstance(error, errors.InvalidArgument):
+        for field, text in error.violations:
+            if field and f"{field}: " not in error.message:
+                complaints.print(f"  {escape(field)}: {escape(text)}")
+    if isinstance(error, errors.Unavailable | errors.DeadlineExceeded):
+        complaints.print("Start the services with `make run`, or name where they are by BOARFISH_INFERENCE_ADDRESS and so on.")
+        return NO_ANSWER
+    return BAD_INPUT
+
+
+def escape(text: str) -> str:
+    """`text` with nothing that rich would take for markup."""
+    return text.replace("[", "\\[")
+
+
+def fail(message: str, status: int = BAD_INPUT) -> None:
+    """Prints why a command cannot go on and exits."""
+    complaints.print(f"[red]Error:[/] {escape(message)}")
+    sys.exit(status)
