@@ -1,7 +1,9 @@
-"""Alerts as they are kept: opened, changed, acknowledged, resolved; each of those is also a line of the ledger.
+"""Alerts as they are kept: opened, changed, acknowledged, resolved; each of those is also a line of the
+ledger.
 
-An alert's `track` is what detection must remember of it beside what people see. All writing happens inside the caller's
-transaction, so that an alert, its ledger line and the state of the tests that raised it are there together or not.
+An alert's `track` is what detection must remember of it beside what people see. All writing happens inside
+the caller's transaction, so that an alert, its ledger line and the state of the tests that raised it are
+there together or not.
 """
 
 import json
@@ -59,7 +61,9 @@ def active(connection: sa.Connection, deployment: str, model_version: str) -> li
 def overlapping(
     connection: sa.Connection, series: Series, kind: int, start_day: int, end_day: int
 ) -> list[TrackedAlert]:
-    """Alerts of a kind, in any state, whose change touched the days from `start_day` up to and without `end_day`."""
+    """Alerts of a kind, in any state, whose change touched the days from `start_day` up to and without
+    `end_day`.
+    """
     table = tables.alert
     rows = connection.execute(
         sa.select(table.c.alert, table.c.track)

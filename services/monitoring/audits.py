@@ -1,9 +1,11 @@
-"""Audits: a dated report over a deployment and a period, kept on disk and in the database, hashed into the ledger.
+"""Audits: a dated report over a deployment and a period, kept on disk and in the database, hashed into the
+ledger.
 
-The report is made of merged profiles, so that its cost does not depend on how many predictions there were. It is written
-once: a repeat of the request with the same id gets the audit that is there. The files under `<home>/audits/<id>/` are
-copies for people (`report.json`, `report.html`); the database holds the same bytes, and the SHA-256 of the JSON stands in
-the audit and in the ledger.
+The report is made of merged profiles, so that its cost does not depend on how many predictions there were.
+It is written
+once: a repeat of the request with the same id gets the audit that is there. The files under
+`<home>/audits/<id>/` are copies for people (`report.json`, `report.html`); the database holds the same
+bytes, and the SHA-256 of the JSON stands in the audit and in the ledger.
 """
 
 import datetime as dt
@@ -91,7 +93,10 @@ class Audits:
         return _whole(monitoring_pb2.Audit.FromString(row.audit), row.report, row.html)
 
     def page(self, request: monitoring_pb2.ListAuditsRequest) -> monitoring_pb2.ListAuditsResponse:
-        """Audits newest first, without their reports. Raises `NotFound` for a deployment that nobody has seen."""
+        """Audits newest first, without their reports.
+
+        Raises `NotFound` for a deployment that nobody has seen.
+        """
         table = tables.audit
         before = pages.position_of(request, request.page_token)
         size = pages.page_size(request.page_size)

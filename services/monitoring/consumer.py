@@ -1,9 +1,11 @@
-"""Counts what is new in the lake: predictions into the profiles of their days, labels onto the predictions they speak of.
+"""Counts what is new in the lake: predictions into the profiles of their days, labels onto the predictions
+they speak of.
 
-Rows are taken by their `_sequence`, a batch at a time. What a batch changes (days, totals, clocks, cursors) is written in
-one transaction, so that every row is counted once however often the process is killed. A row of a model version whose
-reference has not come yet waits: its version is noted with the place in the table, and its rows are counted when the
-reference is there. The label join is symmetric (see `services.monitoring.labels`).
+Rows are taken by their `_sequence`, a batch at a time. What a batch changes (days, totals, clocks, cursors)
+is written in one transaction, so that every row is counted once however often the process is killed. A row
+of a model version whose reference has not come yet waits: its version is noted with the place in the table,
+and its rows are counted when the reference is there. The label join is symmetric (see
+`services.monitoring.labels`).
 """
 
 import datetime as dt
@@ -27,7 +29,7 @@ from services.monitoring.references import Reference, References
 
 logger = logging.getLogger(__name__)
 
-# An event that claims to lie further ahead than this does not move the clock: one wrong date must not close all days.
+# An event that claims to lie further ahead does not move the clock: one wrong date must not close all days.
 CLOCK_TOLERANCE_US = DAY_US
 ROLES = {"CHAMPION": common_pb2.PREDICTION_ROLE_CHAMPION, "SHADOW": common_pb2.PREDICTION_ROLE_SHADOW}
 OUTCOME_COLUMNS = ("prediction_id", "model_version", "role", "event_time", "score", "decision", "_sequence")
@@ -82,7 +84,14 @@ class Consumer:
         with self._engine.connect() as connection:
             position = positions(connection).get(deployment, Position(deployment))
             waiting = _waiting(connection, deployment)
-        batch = _Batch(self._lake, self._references, self._writer, position, waiting, self._batch_rows)
+        batch = _Batch(
+            self._lake,
+            self._references,
+            self._writer,
+            position=position,
+            waiting=waiting,
+            batch_rows=self._batch_rows,
+        )
         try:
             batch.count()
             if batch.position == position and batch.waiting == waiting:
@@ -98,13 +107,17 @@ class Consumer:
 
 
 class _Batch:
-    """One batch of one deployment: reads, joins and counts; `position` and `waiting` are what holds afterwards."""
+    """One batch of one deployment.
+
+    Reads, joins and counts; `position` and `waiting` are what holds afterwards.
+    """
 
     def __init__(
         self,
         lake: Lake,
         references: References,
         writer: ProfileWriter,
+        *,
         position: Position,
         waiting: dict[str, tuple[int, int]],
         batch_rows: int,
@@ -235,23 +248,28 @@ class _Batch:
             _label(reference, self._writer.total(series, Profile.empty(reference.profile.schema)), part)
 
     def _advance_clock(self, rows: pa.Table) -> None:
-        changes: dict[str, str] = {}
-        for role, name in (("CHAMPION", "champion"), ("SHADOW", "shadow")):
+        newest: dict[str, str] = {}
+        for role in ROLES:
             mine = rows.filter(pc.equal(rows.column("role"), role))
             if mine.num_rows:
-                newest = pc.index(mine.column("_sequence"), pc.max(mine.column("_sequence"))).as_py()
-                changes[name] = mine.column("model_version")[newest].as_py()
+                last = pc.index(mine.column("_sequence"), pc.max(mine.column("_sequence"))).as_py()
+                newest[role] = mine.column("model_version")[last].as_py()
         watermark = max(self.position.watermark_us, _newest_us(rows))
-        self.position = replace(self.position, watermark_us=watermark, **changes)
+        self.position = replace(
+            self.position,
+            watermark_us=watermark,
+            champion=newest.get("CHAMPION", self.position.champion),
+            shadow=newest.get("SHADOW", self.position.shadow),
+        )
 
     def _by_day(self, rows: pa.Table) -> Iterator[tuple[Reference, Series, int, pa.Table]]:
         for reference, series, part in self._by_series(rows):
             days = _days(part)
             order = np.argsort(days, kind="stable")
-            part, days = part.take(pa.array(order)).combine_chunks(), days[order]
+            ordered, days = part.take(pa.array(order)).combine_chunks(), days[order]
             starts = np.flatnonzero(np.r_[True, days[1:] != days[:-1]])
             for start, end in zip(starts, [*starts[1:], len(days)], strict=True):
-                yield reference, series, int(days[start]), part.slice(start, end - start)
+                yield reference, series, int(days[start]), ordered.slice(start, end - start)
 
     def _by_series(self, rows: pa.Table) -> Iterator[tuple[Reference, Series, pa.Table]]:
         pairs = rows.group_by(["model_version", "role"]).aggregate([])
@@ -285,7 +303,7 @@ def _outcome(reference: Reference, rows: pa.Table) -> tuple[np.ndarray, np.ndarr
 
 
 def _add_rows(reference: Reference, profile: Profile, rows: pa.Table) -> None:
-    """Adds prediction rows to one profile, with the span of their times and the simulations that they name."""
+    """Adds prediction rows to one profile, with the span of their times and the simulations named."""
     texts = profiling.group_columns(reference.task, rows)
     features = [
         column.name for column in reference.profile.schema.columns if column.name in rows.column_names
@@ -311,7 +329,8 @@ def _label(reference: Reference, profile: Profile, rows: pa.Table) -> None:
 
 
 def _days(rows: pa.Table) -> np.ndarray:
-    return np.floor_divide(pc.cast(rows.column("event_time"), pa.int64()).to_numpy(), DAY_US)
+    days: np.ndarray = np.floor_divide(pc.cast(rows.column("event_time"), pa.int64()).to_numpy(), DAY_US)
+    return days
 
 
 def _newest_us(rows: pa.Table) -> int:
@@ -330,7 +349,7 @@ def _waiting(connection: sa.Connection, deployment: str) -> dict[str, tuple[int,
 
 def _save(connection: sa.Connection, position: Position, waiting: dict[str, tuple[int, int]]) -> None:
     table = tables.deployment
-    values = {name: getattr(position, name) for name in table.c.keys()}
+    values = {name: getattr(position, name) for name in Position.__dataclass_fields__}
     updated = connection.execute(sa.update(table).where(table.c.name == position.name).values(**values))
     if not updated.rowcount:
         connection.execute(sa.insert(table).values(**values))

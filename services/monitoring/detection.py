@@ -1,12 +1,13 @@
 """What needs a person: looks at closed days and completed windows, and opens, changes and resolves alerts.
 
-One alert a cause. Columns whose change began within `SAME_CAUSE_DAYS` of each other share an alert; a fall of accuracy that
-overlaps a drift is told in the drift's alert; all subgroups with unequal rates share one. Each look belongs to a day or
-window of event time and is done once, in order: its results, the state of the tests, the alerts and their ledger lines are
-written in one transaction. Events that arrive late, after their day was looked at, count in its profile, in windows
-and in audits, but the look is not repeated.
+One alert a cause. Columns whose change began within `SAME_CAUSE_DAYS` of each other share an alert; a fall
+of accuracy that overlaps a drift is told in the drift's alert; all subgroups with unequal rates share one.
+Each look belongs to a day or window of event time and is done once, in order: its results, the state of the
+tests, the alerts and their ledger lines are written in one transaction. Events that arrive late, after their
+day was looked at, count in its profile, in windows and in audits, but the look is not repeated.
 
-Severity. Drift: WARNING; CRITICAL when accuracy, by labels or by estimate, surely fell with it by `quality_fall`.
+Severity. Drift: WARNING; CRITICAL when accuracy, by labels or by estimate, surely fell with it by
+`quality_fall`.
 Quality: WARNING; CRITICAL from twice `quality_fall`. Subgroup: see `services.monitoring.subgroup_watch`.
 """
 
@@ -41,7 +42,8 @@ WINDOWS_A_STEP = 4
 class WatchState:
     """What has been looked at of one model version, as it stands in the database.
 
-    `subgroups_due`: labels came in since the last look at subgroups, which waits until all other looks are done.
+    `subgroups_due`: labels came in since the last look at subgroups, which waits until all other looks are
+    done.
     """
 
     looked_day: int = -1
@@ -63,7 +65,10 @@ class Detection:
         self._watches: dict[Series, DriftWatch] = {}
 
     def step(self, deployment: str) -> tuple[bool, list[monitoring_pb2.Alert]]:
-        """The next looks of a deployment: whether there may be more to look at, and the alerts that changed."""
+        """The next looks of a deployment.
+
+        Whether there may be more to look at, and the alerts that changed.
+        """
         with self._engine.connect() as connection:
             position = positions(connection).get(deployment)
         if position is None or not position.champion:
@@ -139,7 +144,9 @@ class _Looks:
         state.columns = watch.state()
 
     def _windows_closed(self, looked_day: int, day: int) -> Iterator[int]:
-        """Starts of the windows that ended after `looked_day` and by the end of `day`, where there were looks before."""
+        """Starts of the windows that ended after `looked_day` and by the end of `day`, where there were
+        looks before.
+        """
         if looked_day < 0:
             return
         first, last = (looked_day + 1) // self._window_days, (day + 1) // self._window_days
@@ -147,7 +154,10 @@ class _Looks:
             yield number * self._window_days
 
     def _next_label_window(self, state: WatchState) -> int | None:
-        """Start of the next window whose labels are complete and whose days were looked at; None where there is none."""
+        """Start of the next window whose labels are complete and whose days were looked at.
+
+        None where there is none.
+        """
         settled = self._position.label_watermark_us // DAY_US - self._reference.task.watch.label_delay_days
         days = profiles.day_counts(
             self._connection, self._series, state.label_window + 1, state.looked_day + 1
@@ -186,7 +196,9 @@ class _Looks:
         if span is None:
             return
         fall = find(comparison.quality(span, self._reference), self._reference, start, look)
-        for alert in quality_watch.note(self._connection, self._series, self._reference, start, fall, span):
+        for alert in quality_watch.note(
+            self._connection, self._series, self._reference, start, fall=fall, span=span
+        ):
             self._tell(alert)
 
     def _tell(self, alert: monitoring_pb2.Alert) -> None:

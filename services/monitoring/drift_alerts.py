@@ -1,9 +1,11 @@
-"""From looks at columns to alerts for people: grouping by cause, evidence, what followed, and when it is over.
+"""From looks at columns to alerts for people: grouping by cause, evidence, what followed, and when it is
+over.
 
-An alert is dated in event time: it starts on the day on which the change most likely began, is noticed at the end of the
-day whose look found it, and is resolved once none of its columns has been seen off for `window_days`. Its evidence is that
-of the worst trailing window of its first weeks, so that an alert that is over still shows what happened. Simulations count as its
-cause when they were playing as the change began; one that comes later, while the alert is still open, does not.
+An alert is dated in event time: it starts on the day on which the change most likely began, is noticed at
+the end of the day whose look found it, and is resolved once none of its columns has been seen off for
+`window_days`. Its evidence is that of the worst trailing window of its first weeks, so that an alert that is
+over still shows what happened. Simulations count as its cause when they were playing as the change began;
+one that comes later, while the alert is still open, does not.
 """
 
 import math
@@ -100,8 +102,10 @@ def describe(reference: Reference, tracked: TrackedAlert) -> None:
     alert.description = " ".join(told)
     columns = sentences.listed(list(alert.columns[:DESCRIBED_COLUMNS]))
     alert.suggested_action = (
-        f"Ask whoever delivers {columns} what changed about {sentences.date(start)}. If the coding or a source changed, mend it "
-        "there and predict the people concerned again; if the people changed, train again with them among the rows."
+        f"Ask whoever delivers {columns} what changed about {sentences.date(start)}. If the coding or a "
+        f"source changed, mend it "
+        "there and predict the people concerned again; if the people changed, train again with them among "
+        "the rows."
     )
     surely_fell = any(fall["size"] >= task.watch.quality_fall for fall in track.get("falls", {}).values())
     alert.severity = (
@@ -213,14 +217,16 @@ def _what_followed(context: Day, tracked: TrackedAlert) -> list[str]:
     told = []
     if not math.isnan(quality.estimated_accuracy.value):
         told.append(
-            f"Accuracy over these days is estimated at {sentences.estimate(quality.estimated_accuracy)}, without labels; it was "
+            f"Accuracy over these days is estimated at {sentences.estimate(quality.estimated_accuracy)}, "
+            f"without labels; it was "
             f"{sentences.estimate(reference.quality.accuracy)} on the reference."
         )
     before, after = reference.quality.selection_rate.value, quality.selection_rate.value
     if not math.isnan(before) and not math.isnan(after):
         decision = context.reference.task.decision.positive_label
         told.append(
-            f"Decisions of '{decision}' went from {sentences.per_cent(before)} to {sentences.per_cent(after)}."
+            f"Decisions of '{decision}' went from {sentences.per_cent(before)} to "
+            f"{sentences.per_cent(after)}."
         )
     told.extend(_group_that_changed_most(context, span))
     return told
@@ -240,7 +246,8 @@ def _group_that_changed_most(context: Day, span: Profile) -> list[str]:
         return []
     _, group, beside = most
     return [
-        f"It changed most for the group {group.display_name}: from {sentences.per_cent(beside.quality.selection_rate.value)} to "
+        f"It changed most for the group {group.display_name}: from "
+        f"{sentences.per_cent(beside.quality.selection_rate.value)} to "
         f"{sentences.per_cent(group.quality.selection_rate.value)}."
     ]
 

@@ -1,10 +1,11 @@
 """Is a column's change large enough to matter, and is that sure? And on which day did it begin?
 
-Counts are compared over a trailing window by `audit.drift.distances`. Sure means: the statistic `8 n ln 2 JSD` follows in
-large samples a chi-square distribution with K - 1 degrees of freedom whose non-centrality is `8 n ln 2 d^2` where the true
-distance is d (Grosse and others, "Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical Review E
-65, 2002, section III; Cressie and Read 1984 for the family). So the hypothesis that the true distance is at most d is
-tested, and not merely that nothing at all has changed: with many rows the latter is always rejected.
+Counts are compared over a trailing window by `audit.drift.distances`. Sure means: the statistic `8 n ln 2
+JSD` follows in large samples a chi-square distribution with K - 1 degrees of freedom whose non-centrality is
+`8 n ln 2 d^2` where the true distance is d (Grosse and others, "Analysis of symbolic sequences using the
+Jensen-Shannon divergence", Physical Review E 65, 2002, section III; Cressie and Read 1984 for the family).
+So the hypothesis that the true distance is at most d is tested, and not merely that nothing at all has
+changed: with many rows the latter is always rejected.
 """
 
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Change:
     """A column's trailing window beside the reference.
 
     `distance`: base-2 Jensen-Shannon distance with its bias taken off, 0 same to 1 disjoint; 0 without rows.
-    `raw_distance`: the same as observed. `effective_count`: rows of a one-sample comparison that is as precise.
+    `raw_distance`: the same as observed. `effective_count`: rows of a one-sample comparison that is as
+    precise.
     """
 
     distance: float
@@ -33,7 +35,8 @@ class Change:
     effective_count: float
 
     def probability_within(self, distance: float) -> float:
-        """Probability of a change that looks as large as this one where the true distance is at most `distance`.
+        """Probability of a change that looks as large as this one where the true distance is at most
+        `distance`.
 
         Small: the change is surely larger than `distance`. 1 with too little data to compare.
         """
@@ -63,9 +66,9 @@ def compare(window: Counts, reference: Counts) -> Change:
 def began(days: Counts, changed: Counts, reference: Counts) -> int:
     """The day on which a change most likely began: an index into `days`, `(D, K)` counts, oldest first.
 
-    The change point of largest likelihood between the reference's shares and those of `changed`, the counts of the window in
-    which the change was noticed (Page 1954, Hinkley 1970); shares are smoothed by half a row a value. The last day
-    when nothing speaks for an earlier one.
+    The change point of largest likelihood between the reference's shares and those of `changed`, the counts
+    of the window in which the change was noticed (Page 1954, Hinkley 1970); shares are smoothed by half a
+    row a value. The last day when nothing speaks for an earlier one.
     """
     before = (reference + 0.5) / (reference + 0.5).sum()
     after = (changed + 0.5) / (changed + 0.5).sum()

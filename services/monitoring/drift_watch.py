@@ -1,16 +1,18 @@
 """Looks once at each closed day: which columns have moved, since when, and which are back.
 
-A column moves when its distance over the trailing window (`window_days`) is at least `drift_distance` and it is sure that
-the true distance is at least that, over the trailing window or, where days are thin, over the trailing four windows. Sure
-means a probability below `false_alarm_rate` shared over the columns and the looks of a year, so that at most that many
-false alarms a year are to be expected of all columns together. A column that has moved already moves a second time when it
-comes to lie `drift_distance` further off than the level at which it had settled.
+A column moves when its distance over the trailing window (`window_days`) is at least `drift_distance` and it
+is sure that the true distance is at least that, over the trailing window or, where days are thin, over the
+trailing four windows. Sure means a probability below `false_alarm_rate` shared over the columns and the
+looks of a year, so that at most that many false alarms a year are to be expected of all columns together. A
+column that has moved already moves a second time when it comes to lie `drift_distance` further off than the
+level at which it had settled.
 
-Each column's sequential test runs along; its e-value says how strong the evidence is that anything has changed at all. It
-does not decide, since with many rows it speaks up for changes that matter to no one, and with few it comes late.
+Each column's sequential test runs along; its e-value says how strong the evidence is that anything has
+changed at all. It does not decide, since with many rows it speaks up for changes that matter to no one, and
+with few it comes late.
 
-Pure: no clock, no database. Its state is a few numbers a column and goes into the database as JSON; the counts of the
-last days are read back from the profiles of those days.
+Pure: no clock, no database. Its state is a few numbers a column and goes into the database as JSON; the
+counts of the last days are read back from the profiles of those days.
 """
 
 from collections import deque
@@ -35,7 +37,8 @@ KEPT_LEVELS = 35
 
 @dataclass
 class ColumnState:
-    """What is remembered of a column: its sequential test, its latest distances, whether an alert speaks of it.
+    """What is remembered of a column: its sequential test, its latest distances, whether an alert speaks of
+    it.
 
     `fresh_from`: the day from which on rows may be evidence; those before belong to an alert that is over.
     """
@@ -50,8 +53,8 @@ class ColumnState:
 class ColumnLook:
     """A column on one closed day.
 
-    `moved_on`: the day on which a new change began, -1 where none was noticed. `base`: the distance at which the
-    column lay before that change; 0 where it was as the reference.
+    `moved_on`: the day on which a new change began, -1 where none was noticed. `base`: the distance at which
+    the column lay before that change; 0 where it was as the reference.
     """
 
     column: str
@@ -87,7 +90,10 @@ class DriftWatch:
         return [self._look(day, name) for name in self._reference]
 
     def release(self, column: str) -> None:
-        """An alert no longer speaks of `column`: it may move afresh, and its evidence starts with the next day."""
+        """An alert no longer speaks of `column`.
+
+        It may move afresh, and its evidence starts with the next day.
+        """
         self._states[column] = ColumnState(fresh_from=self._days[-1][0] + 1)
 
     def _look(self, day: int, column: str) -> ColumnLook:
@@ -125,7 +131,8 @@ class DriftWatch:
     def _trailing(self, day: int, column: str, length: int) -> Counts:
         start = max(day - length + 1, self._states[column].fresh_from)
         found = [counts[column] for when, counts in self._days if when >= start]
-        return np.sum(found, axis=0)
+        total: Counts = np.sum(found, axis=0)
+        return total
 
     def _began(self, column: str, window: Counts) -> int:
         days = list(self._days)

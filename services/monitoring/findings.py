@@ -1,8 +1,9 @@
 """What an audit found, in plain sentences, the most important first.
 
-Order: what is grave now (open critical alerts), unequal errors, whether the model is worth having (beside its reference and
-beside the simplest rule), changes of the inputs, the shadow on the same people, and last what cannot be said for want of
-people or labels. Every sentence carries its figures; a finding that is reassuring is said too.
+Order: what is grave now (open critical alerts), unequal errors, whether the model is worth having (beside
+its reference and beside the simplest rule), changes of the inputs, the shadow on the same people, and last
+what cannot be said for want of people or labels. Every sentence carries its figures; a finding that is
+reassuring is said too.
 """
 
 import math
@@ -43,7 +44,10 @@ def findings(facts: Facts) -> list[str]:
 
 
 def baseline(quality: monitoring_pb2.Quality) -> float:
-    """Accuracy of always giving the more common answer to the people of a window, from their labels; NaN without."""
+    """Accuracy of always giving the more common answer to the people of a window, from their labels.
+
+    NaN without.
+    """
     return max(quality.base_rate.value, 1 - quality.base_rate.value)
 
 
@@ -86,13 +90,15 @@ def _groups(facts: Facts) -> list[str]:
         if not rated:
             return []
         return [
-            f"Of {rated} groups rated, none has a false positive or false negative rate that is surely and plainly worse."
+            f"Of {rated} groups rated, none has a false positive or false negative rate that is surely and "
+            f"plainly worse."
         ]
     told = [gap.sentence.rstrip(".") + "." for gap in plain[:TOLD_GROUPS]]
     left = len(plain) - TOLD_GROUPS
     if left > 0:
         told.append(
-            f"{left} more error rate{'s' if left > 1 else ''} of groups {'are' if left > 1 else 'is'} surely worse; the report lists them."
+            f"{left} more error rate{'s' if left > 1 else ''} of groups {'are' if left > 1 else 'is'} "
+            f"surely worse; the report lists them."
         )
     return told
 
@@ -114,7 +120,8 @@ def _quality(facts: Facts) -> list[str]:
         else f"{sentences.points(difference)} {'above' if difference > 0 else 'below'}"
     )
     told.append(
-        f"{sentences.estimate(quality.accuracy)} of {quality.labelled_count:,} labelled decisions were right, {beside} the reference "
+        f"{sentences.estimate(quality.accuracy)} of {quality.labelled_count:,} labelled decisions were "
+        f"right, {beside} the reference "
         f"({sentences.estimate(before.accuracy)})."
     )
     simple = baseline(quality)
@@ -122,7 +129,8 @@ def _quality(facts: Facts) -> list[str]:
         better = quality.accuracy.lower > simple
         verdict = "the model is worth having" if better else "the model is not shown to be better than that"
         told.append(
-            f"Always giving the more common answer would be right for {100 * simple:.1f} % of the same people: {verdict}."
+            f"Always giving the more common answer would be right for {100 * simple:.1f} % of the same "
+            f"people: {verdict}."
         )
     return told
 
@@ -136,11 +144,12 @@ def _shadow(facts: Facts) -> list[str]:
         return [f"{name} cannot be compared yet: labels are lacking."]
     low, high = _difference(other, mine)
     size = other.value - mine.value
+    span = f"{100 * low:+.1f} to {100 * high:+.1f}"
     if low <= 0 <= high:
-        verdict = f"is as often right as the model that answers (difference {100 * size:+.1f} points, {100 * low:+.1f} to {100 * high:+.1f})"
+        verdict = f"is as often right as the model that answers ({100 * size:+.1f} points, {span})"
     else:
         word = "more" if size > 0 else "less"
-        verdict = f"is {word} often right than the model that answers, by {sentences.points(size)} ({100 * low:+.1f} to {100 * high:+.1f})"
+        verdict = f"is {word} often right than the model that answers, by {sentences.points(size)} ({span})"
     same = (
         "the same people"
         if facts.shadow.quality.labelled_count == facts.window.quality.labelled_count
@@ -158,13 +167,16 @@ def _unknown(facts: Facts) -> list[str]:
     rows, labelled = facts.window.quality.row_count, facts.window.quality.labelled_count
     if labelled < rows:
         told.append(
-            f"{rows - labelled:,} of {rows:,} decisions have no label yet; rates by labels are silent about them."
+            f"{rows - labelled:,} of {rows:,} decisions have no label yet; rates by labels are silent about "
+            f"them."
         )
     return told
 
 
 def _difference(first: common_pb2.Estimate, second: common_pb2.Estimate) -> tuple[float, float]:
-    """Interval of `first - second` from their own (Newcombe 1998, method 10, which treats them as independent)."""
+    """Interval of `first - second` from their own (Newcombe 1998, method 10, which treats them as
+    independent).
+    """
     size = first.value - second.value
     low = size - math.hypot(first.value - first.lower, second.upper - second.value)
     high = size + math.hypot(first.upper - first.value, second.value - second.lower)

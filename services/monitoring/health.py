@@ -14,7 +14,10 @@ from services.monitoring.windows import Windows, clock_us, find_deployment
 
 
 class Health:
-    """Answers GetHealth. Safe to use from several threads; rates are worked out again only after they changed."""
+    """Answers GetHealth.
+
+    Safe to use from several threads; rates are worked out again only after they changed.
+    """
 
     def __init__(self, engine: sa.Engine, lake: Lake, references: References, windows: Windows) -> None:
         self._engine = engine
@@ -25,7 +28,10 @@ class Health:
         self._rated: dict[Series, tuple[int, monitoring_pb2.Quality]] = {}
 
     def report(self, deployment: str) -> monitoring_pb2.GetHealthResponse:
-        """The health of one deployment, or of all for an empty name. Raises `NotFound` for one that nobody has seen."""
+        """The health of one deployment, or of all for an empty name.
+
+        Raises `NotFound` for one that nobody has seen.
+        """
         with self._engine.connect() as connection:
             if deployment:
                 found = [find_deployment(connection, deployment)]

@@ -1,10 +1,11 @@
-"""Which predictions a set of labels says something new about: the join of the lake's labels with its predictions.
+"""Which predictions a set of labels says something new about: the join of the lake's labels with its
+predictions.
 
-Predictions and labels arrive in any order, so the join is symmetric: new labels meet the predictions that are counted,
-new predictions meet the labels that are counted, and each pair meets once, at whichever of its two came second. A label
-whose prediction is not there yet therefore needs no memory of its own. Where a prediction has more than one label, the
-newest by event time holds, and of equally new ones the one that was written last; a label that repeats the one before
-it changes nothing, one that contradicts it revises it.
+Predictions and labels arrive in any order, so the join is symmetric: new labels meet the predictions that
+are counted, new predictions meet the labels that are counted, and each pair meets once, at whichever of its
+two came second. A label whose prediction is not there yet therefore needs no memory of its own. Where a
+prediction has more than one label, the newest by event time holds, and of equally new ones the one that was
+written last; a label that repeats the one before it changes nothing, one that contradicts it revises it.
 
 Everything here works on whole columns; nothing loops over rows.
 """
@@ -26,9 +27,11 @@ ID_LIMIT = 200_000
 
 
 def positives(values: pa.ChunkedArray, target: task_pb2.Target) -> pa.ChunkedArray:
-    """Label texts as booleans, `(N,)`: true for the target's positive value, null for a text that is neither value.
+    """Label texts as booleans, `(N,)`: true for the target's positive value, null for a text that is neither
+    value.
 
-    `true` and `false` count as the positive and the negative value, and a whole number may be written as `1.0`.
+    `true` and `false` count as the positive and the negative value, and a whole number may be written as
+    `1.0`.
     """
     text = pc.replace_substring_regex(pc.utf8_trim_whitespace(values), r"^(-?\d+)\.0+$", r"\1")
     positive = pc.is_in(text, value_set=pa.array([target.positive_value, "true"]))
@@ -53,7 +56,8 @@ def verdicts(labels: pa.Table, *, counted_to: int) -> "pl.DataFrame":
     """What holds for each prediction, before and after the labels with a `_sequence` above `counted_to`.
 
     Args:
-        labels: every label of the predictions in question, columns of `LABEL_COLUMNS` with a boolean `positive` in
+        labels: every label of the predictions in question, columns of `LABEL_COLUMNS` with a boolean
+            `positive` in
             place of `value`; a null `positive` is left out.
         counted_to: labels up to it had been counted before.
 
@@ -78,7 +82,10 @@ def verdicts(labels: pa.Table, *, counted_to: int) -> "pl.DataFrame":
 
 
 def changes(predictions: pa.Table, found: "pl.DataFrame") -> pa.Table:
-    """The predictions whose label is new or another than before: their columns, and `before` and `after`, booleans."""
+    """The predictions whose label is new or another than before.
+
+    Their columns, and `before` and `after`, booleans.
+    """
     import polars as pl
 
     frame = pl.from_arrow(predictions)

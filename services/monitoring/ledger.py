@@ -1,7 +1,9 @@
-"""The ledger as it is kept: one table, appended to under the write lock, each entry chained to the one before.
+"""The ledger as it is kept: one table, appended to under the write lock, each entry chained to the one
+before.
 
-What is hashed and how the chain is checked is `audit.ledger`'s; this module numbers the entries, keeps them and reads them
-in order. An entry is found again by its request id: the same id with the same content gets the entry that is there.
+What is hashed and how the chain is checked is `audit.ledger`'s; this module numbers the entries, keeps them
+and reads them in order. An entry is found again by its request id: the same id with the same content gets
+the entry that is there.
 """
 
 import datetime as dt
@@ -13,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.v1 import monitoring_pb2
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict, SerializeToJsonError
 
 from audit import ledger as chain
 from services.monitoring import tables
@@ -37,18 +39,17 @@ class Line:
 
 
 def line_of(request: monitoring_pb2.AppendLedgerEntryRequest) -> Line:
-    """The line that a request asks for. Raises `InvalidArgument` for details that JSON cannot hold (NaN, infinity)."""
-    details = (
-        MessageToDict(request.details, preserving_proto_field_name=True)
-        if request.HasField("details")
-        else {}
-    )
+    """The line that a request asks for.
+
+    Raises `InvalidArgument` for details that JSON cannot hold (NaN, infinity).
+    """
+    details: dict[str, Any] = {}
     try:
+        if request.HasField("details"):
+            details = MessageToDict(request.details, preserving_proto_field_name=True)
         json.dumps(details, allow_nan=False)
-    except ValueError:
-        violation = FieldViolation(
-            "details", "holds a number that is not finite; leave it out or write it as text"
-        )
+    except (ValueError, SerializeToJsonError):
+        violation = FieldViolation("details", "holds a number that is not finite, or a value that is not set")
         raise InvalidArgument.of(violation) from None
     return Line(request.request_id, request.actor, request.action, request.subject, details)
 
@@ -96,7 +97,10 @@ def page(connection: sa.Connection, *, after: int, limit: int) -> list[monitorin
 
 
 def verify(connection: sa.Connection) -> monitoring_pb2.VerifyLedgerResponse:
-    """Recomputes the chain, reading a few entries at a time; its cost grows with the ledger, its memory does not."""
+    """Recomputes the chain, reading a few entries at a time.
+
+    Its cost grows with the ledger, its memory does not.
+    """
     verdict = chain.verify(_stored(connection))
     return monitoring_pb2.VerifyLedgerResponse(
         valid=verdict.valid,
@@ -116,7 +120,10 @@ def _stored(connection: sa.Connection) -> Iterator[chain.Entry]:
 
 
 def _chained(row: Mapping[Any, Any]) -> chain.Entry:
-    """A row as it was hashed; details that are no JSON any more are handed on as they are, so that they do not fit."""
+    """A row as it was hashed.
+
+    Details that are no JSON any more are handed on as they are, so that they do not fit.
+    """
     try:
         details = json.loads(row["details"])
     except ValueError:

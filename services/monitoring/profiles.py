@@ -1,8 +1,10 @@
-"""The profiles that are kept: one a day, deployment, model version and role, their total, and a cache of merged spans.
+"""The profiles that are kept: one a day, deployment, model version and role, their total, and a cache of
+merged spans.
 
-A day's profile is the truth; totals are kept along with it so that a question about everything costs one read. Spans of
-days (the windows that are shown) are merged when they are asked for and kept with the sum of their days' revisions:
-a span is merged again only after one of its days has changed. Nothing here reads the lake.
+A day's profile is the truth; totals are kept along with it so that a question about everything costs one
+read. Spans of days (the windows that are shown) are merged when they are asked for and kept with the sum of
+their days' revisions: a span is merged again only after one of its days has changed. Nothing here reads the
+lake.
 """
 
 from collections import OrderedDict
@@ -50,8 +52,8 @@ class DayCount(NamedTuple):
 class ProfileWriter:
     """The days that the consumer is working on. One thread at a time.
 
-    Days are read from the database once, changed in memory and written by `flush` inside the caller's transaction;
-    after a failed transaction `forget` drops what memory has beyond the database.
+    Days are read from the database once, changed in memory and written by `flush` inside the caller's
+    transaction; after a failed transaction `forget` drops what memory has beyond the database.
     """
 
     def __init__(self, engine: sa.Engine) -> None:

@@ -1,9 +1,11 @@
-"""Looks once at each completed window: has accuracy, by labels or by estimate, surely fallen by enough to matter?
+"""Looks once at each completed window: has accuracy, by labels or by estimate, surely fallen by enough to
+matter?
 
-A fall matters from `quality_fall` below the reference, and is sure when the interval of the difference lies below 0 at a
-level that pays for looking again and again: look k spends `false_alarm_rate / 2 * 6 / (pi^2 k^2)`, which sums to half the
-rate over all looks, one half for labels and one for estimates (alpha spending; Lan and DeMets 1983). A fall that overlaps
-a drift alert is told there; otherwise it opens an alert of its own, or goes on in the one that is open.
+A fall matters from `quality_fall` below the reference, and is sure when the interval of the difference lies
+below 0 at a level that pays for looking again and again: look k spends `false_alarm_rate / 2 * 6 / (pi^2
+k^2)`, which sums to half the rate over all looks, one half for labels and one for estimates (alpha spending;
+Lan and DeMets 1983). A fall that overlaps a drift alert is told there; otherwise it opens an alert of its
+own, or goes on in the one that is open.
 """
 
 import math
@@ -24,7 +26,10 @@ BY_LABELS, BY_ESTIMATE = "labels", "estimate"
 
 @dataclass(frozen=True)
 class Fall:
-    """A window whose accuracy has surely fallen: by how much (points of 1), by labels or estimate, and one sentence."""
+    """A window whose accuracy has surely fallen.
+
+    By how much (points of 1), by labels or estimate, and one sentence.
+    """
 
     size: float
     source: str
@@ -37,14 +42,17 @@ Finder = Callable[[monitoring_pb2.Quality, Reference, int, int], Fall | None]
 def realised_fall(
     quality: monitoring_pb2.Quality, reference: Reference, start_day: int, look: int
 ) -> Fall | None:
-    """The fall of accuracy by labels in the window that starts on `start_day`, at look number `look` (from 1)."""
+    """The fall of accuracy by labels in the window that starts on `start_day`, at look number `look` (from
+    1).
+    """
     size = _sure_fall(quality.accuracy, reference, look)
     if size is None:
         return None
     return Fall(
         size,
         BY_LABELS,
-        f"In the {reference.task.watch.window_days} days from {sentences.date(start_day)} accuracy by labels was "
+        f"In the {reference.task.watch.window_days} days from {sentences.date(start_day)} accuracy by "
+        f"labels was "
         f"{sentences.estimate(quality.accuracy)}, {sentences.points(size)} below the reference.",
     )
 
@@ -59,8 +67,9 @@ def estimated_fall(
     return Fall(
         size,
         BY_ESTIMATE,
-        f"In the {reference.task.watch.window_days} days from {sentences.date(start_day)} accuracy is estimated at "
-        f"{sentences.estimate(quality.estimated_accuracy)}, {sentences.points(size)} below the reference; labels are still to come.",
+        f"In the {reference.task.watch.window_days} days from {sentences.date(start_day)} accuracy is "
+        f"estimated at {sentences.estimate(quality.estimated_accuracy)}, {sentences.points(size)} below the "
+        "reference; labels are still to come.",
     )
 
 
@@ -69,6 +78,7 @@ def note(
     series: Series,
     reference: Reference,
     start_day: int,
+    *,
     fall: Fall | None,
     span: Profile,
 ) -> list[monitoring_pb2.Alert]:
@@ -87,7 +97,7 @@ def note(
         drift_alerts.describe(reference, tracked)
         alerts.save(connection, tracked)
         return [tracked.alert]
-    return [_tell(connection, series, reference, start_day, fall, list(span.simulations))]
+    return [_tell(connection, series, reference, start_day, fall=fall, simulations=sorted(span.simulations))]
 
 
 def _tell(
@@ -95,6 +105,7 @@ def _tell(
     series: Series,
     reference: Reference,
     start_day: int,
+    *,
     fall: Fall,
     simulations: list[str],
 ) -> monitoring_pb2.Alert:
@@ -110,7 +121,8 @@ def _tell(
             detect_time=day_start(end_day),
             simulations=simulations,
             suggested_action=(
-                "Look at which people this window's wrong decisions were about (page of subgroup errors), and whether an input is "
+                "Look at which people this window's wrong decisions were about (page of subgroup errors), "
+                "and whether an input is "
                 "measured otherwise than before. If the world has changed, train again with newer labels."
             ),
         )

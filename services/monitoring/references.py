@@ -1,8 +1,9 @@
 """What each model version is compared with: its task and the profile of its held-out rows.
 
-Training uploads them through ingestion into the lake's table `profiles/all`; monitoring copies each reference into its
-database once, in the order of the table, and keeps the decoded form in memory. A version's first reference stands: a
-later upload for the same version is ignored, so that what was compared yesterday is compared with the same today.
+Training uploads them through ingestion into the lake's table `profiles/all`; monitoring copies each
+reference into its database once, in the order of the table, and keeps the decoded form in memory. A
+version's first reference stands: a later upload for the same version is ignored, so that what was compared
+yesterday is compared with the same today.
 """
 
 import threading
@@ -52,7 +53,10 @@ class References:
             return self._decoded[model_version]
 
     def refresh(self, connection: sa.Connection) -> list[str]:
-        """Copies references that came since the last time, inside the caller's transaction; the versions that are new."""
+        """Copies references that came since the last time, inside the caller's transaction.
+
+        The versions that are new.
+        """
         if not self._table.exists():
             return []
         read_to = connection.execute(

@@ -1,10 +1,12 @@
-"""The report of an audit: everything that it looked at as JSON, and the same as a page that stands on its own.
+"""The report of an audit: everything that it looked at as JSON, and the same as a page that stands on its
+own.
 
 What goes in is gathered here; how it is laid out for people is `audit.reports`'.
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from boarfish.v1 import monitoring_pb2
@@ -30,7 +32,14 @@ def build(audit: monitoring_pb2.Audit, facts: Facts) -> dict[str, Any]:
     whole = _plain(facts.window)
     made: dict[str, Any] = {
         "report_version": REPORT_VERSION,
-        "audit": _plain(audit),
+        "audit": {
+            "id": audit.id,
+            "deployment": audit.deployment,
+            "model_version": audit.model_version,
+            "period": _plain(audit.period),
+            "create_time": audit.create_time.ToJsonString(),
+            "requested_by": audit.requested_by,
+        },
         "task": {
             "name": task.name,
             "display_name": task.display_name,
@@ -75,10 +84,12 @@ def render(report: dict[str, Any]) -> str:
 
 
 def gaps_in_days(windows: Sequence[monitoring_pb2.Window], window_days: int) -> list[dict[str, str]]:
-    """Spans of whole windows between the first and the last in which nothing was predicted, start and end as RFC 3339."""
+    """Spans of whole windows between the first and the last in which nothing was predicted, start and end as
+    RFC 3339.
+    """
     gaps = []
     length = window_days * 86_400
-    for before, after in zip(windows, windows[1:], strict=False):
+    for before, after in pairwise(windows):
         if after.period.start_time.seconds - before.period.start_time.seconds > length:
             gaps.append(
                 {

@@ -1,7 +1,8 @@
 """Plain sentences about windows and alerts, for people who have not seen the code.
 
-Shares are said in whole per cents where they are 1 % or more, values by the meaning that the task gives them. "Value" and
-"bin" are the profile's; a column is called by its name, since that is what a person will look for in the data.
+Shares are said in whole per cents where they are 1 % or more, values by the meaning that the task gives
+them. "Value" and "bin" are the profile's; a column is called by its name, since that is what a person will
+look for in the data.
 """
 
 import datetime as dt

@@ -9,23 +9,26 @@ class MonitoringSettings(Settings):
     """What every service reads, and how monitoring follows the lake."""
 
     poll_interval_s: float = Field(
-        0.5,
+        default=0.5,
         gt=0,
         le=60,
         description="Pause between looks at the lake while events are coming in, in seconds.",
     )
     idle_interval_s: float = Field(
-        2.0,
+        default=2.0,
         gt=0,
         le=300,
         description="Longest pause between looks at the lake when nothing new has come, in seconds.",
     )
     monitoring_batch_rows: int = Field(
-        65_536,
+        default=65_536,
         ge=1,
         le=1_000_000,
         description="Prediction rows, and label rows, that are counted in one transaction.",
     )
     watcher_limit: int = Field(
-        1000, ge=1, le=100_000, description="WatchAlerts streams that may be open at once; more are refused."
+        default=1000,
+        ge=1,
+        le=100_000,
+        description="WatchAlerts streams that may be open at once; more are refused.",
     )

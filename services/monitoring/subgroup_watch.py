@@ -1,10 +1,13 @@
-"""Looks at subgroups whenever a window's labels are complete: is a group's error rate surely and plainly worse than others'?
+"""Looks at subgroups whenever a window's labels are complete: is a group's error rate surely and plainly
+worse than others'?
 
-The look is at everything labelled so far, so that small groups come to count. A gap of a false positive or a false negative
-rate is told when the group has enough labelled people, its adjusted p-value passes a level that pays for looking again
-(alpha spending, as in `services.monitoring.quality_watch`), and the group's rate lies at least `TOLD_GAP` above everyone
-else's and is at least `TOLD_RATIO` times it (the four-fifths rule of 29 CFR 1607.4 D, read for error rates). All such groups of a deployment share one alert, worst first: that a model errs unequally is one cause. It
-is updated when a group joins or a gap grows by `WORSE_BY`, and resolved when no gap is left.
+The look is at everything labelled so far, so that small groups come to count. A gap of a false positive or a
+false negative rate is told when the group has enough labelled people, its adjusted p-value passes a level
+that pays for looking again (alpha spending, as in `services.monitoring.quality_watch`), and the group's rate
+lies at least `TOLD_GAP` above everyone else's and is at least `TOLD_RATIO` times it (the four-fifths rule of
+29 CFR 1607.4 D, read for error rates). All such groups of a deployment share one alert, worst first: that a
+model errs unequally is one cause. It is updated when a group joins or a gap grows by `WORSE_BY`, and
+resolved when no gap is left.
 
 Severity: WARNING; CRITICAL when the worst gap reaches `CRITICAL_GAP`.
 """
@@ -86,7 +89,10 @@ def gaps(
     least: float = TOLD_GAP,
     ratio: float = TOLD_RATIO,
 ) -> list[Gap]:
-    """Gaps of at least `least` points and `ratio` times that are sure at `level`, worst first; a crossing only where neither of its own groups is among them."""
+    """Gaps of at least `least` points and `ratio` times that are sure at `level`, worst first.
+
+    A crossing only where neither of its own groups is among them.
+    """
     found = []
     for group in groups:
         for gap in group.gaps:
@@ -115,14 +121,17 @@ def _describe(reference: Reference, alert: monitoring_pb2.Alert, found: list[Gap
     worst = found[0]
     rate = worst.rate.replace("_", " ")
     others = len({gap.group for gap in found} - {worst.group})
-    also = f", and {others} other group{'s' if others > 1 else ''} fare worse too" if others else ""
-    alert.title = f"Unequal errors: the {rate} of {worst.group} is {sentences.points(worst.size)} above everyone else's{also}"
+    also = f", and {others} other group{'s fare' if others > 1 else ' fares'} worse too" if others else ""
+    above = f"{sentences.points(worst.size)} above everyone else's"
+    alert.title = f"Unequal errors: the {rate} of {worst.group} is {above}{also}"
     told = [gap.sentence.rstrip(".") + "." for gap in found[:DESCRIBED_GAPS]]
     told.append(f"A positive decision means: {reference.task.purpose.positive_decision_means.strip()}")
     alert.description = " ".join(told)
     alert.suggested_action = (
-        "Look at the page of subgroup errors with someone who knows these people. Ask whether the inputs say less about them, whether "
-        "they were few among the rows that the model learnt from, and whether a person should decide in their cases."
+        "Look at the page of subgroup errors with someone who knows these people. Ask whether the inputs "
+        "say less about them, whether "
+        "they were few among the rows that the model learnt from, and whether a person should decide in "
+        "their cases."
     )
     alert.severity = (
         monitoring_pb2.ALERT_SEVERITY_CRITICAL

@@ -1,7 +1,7 @@
 """Who is told of alerts as they change: one subscription a WatchAlerts stream.
 
-A subscriber that reads slowly gets the newest state of each alert and not every state between, so that what waits for
-it is bounded by the number of alerts. Used from the event loop alone.
+A subscriber that reads slowly gets the newest state of each alert and not every state between, so that what
+waits for it is bounded by the number of alerts. Used from the event loop alone.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
 """Tables of monitoring's database: what has been counted, what was noticed, what was audited, and the ledger.
 
-Profiles, alerts and audits are kept as serialised protos beside the columns that they are found by. Days are whole days
-since 1970-01-01 (UTC), times are microseconds since then. Everything that one batch of events changes is written in one
-transaction, the cursors included, so that a batch is counted once however the process ends.
+Profiles, alerts and audits are kept as serialised protos beside the columns that they are found by. Days are
+whole days since 1970-01-01 (UTC), times are microseconds since then. Everything that one batch of events
+changes is written in one transaction, the cursors included, so that a batch is counted once however the
+process ends.
 """
 
 import sqlalchemy as sa

@@ -1,8 +1,9 @@
 """Windows as they are asked for: spans of days merged, rated and compared with the reference.
 
-Windows lie on a fixed grid: `window_days` long, counted from 1970-01-01. A window costs as much as its days, however many
-rows they had, and is worked out once: it is kept, with the sum of its days' revisions, in memory and, once time has
-passed its end, in the database. A window is worked out again after one of its days has changed (late events, labels).
+Windows lie on a fixed grid: `window_days` long, counted from 1970-01-01. A window costs as much as its days,
+however many rows they had, and is worked out once: it is kept, with the sum of its days' revisions, in
+memory and, once time has passed its end, in the database. A window is worked out again after one of its days
+has changed (late events, labels).
 """
 
 import threading
@@ -24,11 +25,6 @@ from services.monitoring.references import Reference, References
 
 KEPT_WINDOWS = 4096
 EVERYTHING = (0, 2**31 - 1)
-PARTS = {
-    monitoring_pb2.WINDOW_PART_DRIFT: "drifts",
-    monitoring_pb2.WINDOW_PART_SUBGROUPS: "subgroups",
-    monitoring_pb2.WINDOW_PART_PROFILE: "profile",
-}
 
 
 @dataclass(frozen=True)
@@ -60,8 +56,8 @@ class Windows:
     def query(self, request: monitoring_pb2.QueryProfilesRequest) -> monitoring_pb2.QueryProfilesResponse:
         """One page of windows, oldest first, and the reference.
 
-        A period's first and last day count whole, and a window that reaches out of the period is given whole. Raises `NotFound` for an
-        unknown deployment or model version.
+        A period's first and last day count whole, and a window that reaches out of the period is given
+        whole. Raises `NotFound` for an unknown deployment or model version.
         """
         with self._engine.connect() as connection:
             position = find_deployment(connection, request.deployment)
@@ -108,7 +104,10 @@ class Windows:
         return kept[2]
 
     def merged(self, connection: sa.Connection, series: Series, span: Span) -> Profile:
-        """The profile of a span that has rows: the total where it covers everything, merged windows where they are kept."""
+        """The profile of a span that has rows.
+
+        The total where it covers everything, merged windows where they are kept.
+        """
         total = profiles.all_series(connection, series.deployment)[series]
         if span.start <= total.first_day and total.last_day < span.end:
             found = profiles.read_total(connection, series)
@@ -127,7 +126,8 @@ class Windows:
                 )
             )
         }
-        parts, covered = [], set()
+        parts: list[Profile] = []
+        covered: set[int] = set()
         revisions = {day.day: day.revision for day in span.days}
         for (start, end), (revision, blob) in kept.items():
             mine = [day for day in range(start, end) if day in revisions]
@@ -147,7 +147,9 @@ class Windows:
     def grid(
         self, connection: sa.Connection, series: Series, reference: Reference, start_day: int, end_day: int
     ) -> list[Span]:
-        """Windows of the grid that touch the days from `start_day` up to and without `end_day` and have rows, in order."""
+        """Windows of the grid that touch the days from `start_day` up to and without `end_day` and have
+        rows, in order.
+        """
         length = reference.task.watch.window_days
         first, last = start_day // length * length, -(-end_day // length) * length
         days = profiles.day_counts(connection, series, first, last)
@@ -273,7 +275,8 @@ def find_deployment(connection: sa.Connection, name: str) -> Position:
 
 
 def find_series(connection: sa.Connection, position: Position, model_version: str) -> Series:
-    """The predictions of a model version, as champion where it has been that; of the present champion by default.
+    """The predictions of a model version, as champion where it has been that; of the present champion by
+    default.
 
     Raises:
         NotFound: the version has predicted nothing in this deployment; names those that have.
@@ -293,7 +296,8 @@ def find_series(connection: sa.Connection, position: Position, model_version: st
 def _stripped(window: monitoring_pb2.Window, parts: Iterable[int]) -> monitoring_pb2.Window:
     part = monitoring_pb2.Window()
     part.CopyFrom(window)
-    for number, name in PARTS.items():
-        if number not in parts:
-            part.ClearField(name)
+    if monitoring_pb2.WINDOW_PART_DRIFT not in parts:
+        part.ClearField("drifts")
+    if monitoring_pb2.WINDOW_PART_SUBGROUPS not in parts:
+        part.ClearField("subgroups")
     return part

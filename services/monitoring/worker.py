@@ -1,8 +1,9 @@
 """The loop that follows the lake: takes up what is new, looks at what is closed, and tells who listens.
 
-The lake's tables are asked for their newest version about twice a second; when nothing has come for a while, less often.
-Counting and looking run in a thread, one batch at a time, so that calls are answered meanwhile. An error (a full disk, a
-damaged file) is logged and tried again with growing pauses: monitoring is late then, and loses nothing.
+The lake's tables are asked for their newest version about twice a second; when nothing has come for a while,
+less often. Counting and looking run in a thread, one batch at a time, so that calls are answered meanwhile.
+An error (a full disk, a damaged file) is logged and tried again with growing pauses: monitoring is late
+then, and loses nothing.
 """
 
 import asyncio
@@ -69,7 +70,10 @@ class Worker:
         await self._done.wait()
 
     def turn(self) -> tuple[bool, list[monitoring_pb2.Alert]]:
-        """One batch and the looks that are due, of every deployment: whether there was any, and the alerts that changed."""
+        """One batch and the looks that are due, of every deployment.
+
+        Whether there was any, and the alerts that changed.
+        """
         self._consumer.refresh_references()
         busy = False
         changed: dict[str, monitoring_pb2.Alert] = {}

@@ -1,6 +1,8 @@
-"""A small lake for monitoring's tests: a made-up loan task, people by seed, tables as ingestion lays them out.
+"""A small lake for monitoring's tests: a made-up loan task, people by seed, tables as ingestion lays them
+out.
 
-`Lake` is written by deltalake directly, so that these tests stand on the layout alone and not on the ingestion service.
+`Lake` is written by deltalake directly, so that these tests stand on the layout alone and not on the
+ingestion service.
 """
 
 import datetime as dt
@@ -163,20 +165,28 @@ class MadeLake:
         shadow: str = SHADOW,
         unfair: bool = False,
     ) -> None:
-        """Predictions of the days `start` up to and without `stop` after the first day, `count` a day, in one commit."""
+        """Predictions of the days `start` up to and without `stop` after the first day, `count` a day, in
+        one commit.
+        """
         parts = []
         for day in range(start, stop):
             found = people(self.rng, count, home=home, unfair=unfair)
             ids = [self._id() for _ in range(count)]
             self.ids.append(ids)
             self.truth.append(found)
-            parts.append(self._rows(found, ids, day, champion, "CHAMPION", simulation))
+            parts.append(
+                self._rows(found, ids, day, version=champion, role="CHAMPION", simulation=simulation)
+            )
             if shadow:
-                parts.append(self._rows(found, ids, day, shadow, "SHADOW", simulation))
+                parts.append(
+                    self._rows(found, ids, day, version=shadow, role="SHADOW", simulation=simulation)
+                )
         self._append("predictions", self.deployment, pa.concat_tables(parts))
 
     def add_labels(self, start: int, stop: int, *, delay: int = 14) -> None:
-        """The true labels of the day blocks `start` up to and without `stop`, in the order in which they were added."""
+        """The true labels of the day blocks `start` up to and without `stop`, in the order in which they
+        were added.
+        """
         parts = []
         for index in range(start, stop):
             parts.append(
@@ -206,7 +216,7 @@ class MadeLake:
         self._append("labels", self.deployment, rows)
 
     def _rows(
-        self, found: People, ids: list[str], day: int, version: str, role: str, simulation: str
+        self, found: People, ids: list[str], day: int, *, version: str, role: str, simulation: str
     ) -> pa.Table:
         count = len(ids)
         outcome = pa.table(

@@ -244,9 +244,13 @@ async def test_unequal_errors_are_one_subgroup_alert(tmp_path: Path, lake: MadeL
     lake.add_days(0, 40, unfair=True)
     lake.add_labels(0, 40)
     async with monitoring(tmp_path) as stub:
-        await until(stub, lambda health: counted(8000, 8000)(health) and health.open_alert_count > 0)
-        alerts = (await stub.ListAlerts(monitoring_pb2.ListAlertsRequest())).alerts
-        subgroup = [alert for alert in alerts if alert.kind == monitoring_pb2.ALERT_KIND_SUBGROUP]
+        await until(stub, counted(8000, 8000))
+        subgroup: list[monitoring_pb2.Alert] = []
+        async with asyncio.timeout(30):
+            while not subgroup:
+                alerts = (await stub.ListAlerts(monitoring_pb2.ListAlertsRequest())).alerts
+                subgroup = [alert for alert in alerts if alert.kind == monitoring_pb2.ALERT_KIND_SUBGROUP]
+                await asyncio.sleep(0.05)
         assert len(subgroup) == 1
         assert "false negative rate of female" in subgroup[0].title
         assert "The loan is granted." in subgroup[0].description
@@ -265,9 +269,7 @@ async def test_an_audit_is_kept_hashed_and_the_same_when_asked_again(tmp_path: P
         assert (await stub.GetAudit(monitoring_pb2.GetAuditRequest(id=audit.id))).audit == audit
         kept = (tmp_path / "audits" / audit.id / "report.json").read_bytes()
         assert hashlib.sha256(kept).hexdigest() == audit.sha256
-        assert MessageToDict(audit.report) == pytest.approx(json.loads(kept), nan_ok=True) or MessageToDict(
-            audit.report
-        )
+        assert MessageToDict(audit.report) == json.loads(kept)
         assert (tmp_path / "audits" / audit.id / "report.html").read_text() == audit.html
         listed = (await stub.ListAudits(monitoring_pb2.ListAuditsRequest(deployment=DEPLOYMENT))).audits
         assert [(one.id, one.html) for one in listed] == [(audit.id, "")]
