@@ -34,6 +34,9 @@ LATENCY = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
 
+# A collector that is away would otherwise hold a stop up for ten seconds.
+EXPORT_TIMEOUT_S = 2
+
 _STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -84,7 +87,9 @@ def set_up_tracing(service: str, settings: Settings) -> None:
 
     provider = TracerProvider(resource=Resource.create({"service.name": f"boarfish-{service}"}))
     provider.add_span_processor(
-        BatchSpanProcessor(OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True))
+        BatchSpanProcessor(
+            OTLPSpanExporter(endpoint=settings.otlp_endpoint, insecure=True, timeout=EXPORT_TIMEOUT_S)
+        )
     )
     trace.set_tracer_provider(provider)
 

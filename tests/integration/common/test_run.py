@@ -6,13 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
 from services.common.settings import Settings
 
@@ -97,3 +101,49 @@ def test_metrics_are_shown_to_prometheus(settings: Settings, free_port: Callable
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=20)
+
+
+class Collector(trace_service_pb2_grpc.TraceServiceServicer):
+    """Keeps the spans that are sent to it."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+
+    def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC names the method
+        self.spans += [
+            span for one in request.resource_spans for scope in one.scope_spans for span in scope.spans
+        ]
+        return trace_service_pb2.ExportTraceServiceResponse()
+
+
+def call_and_stop(settings: Settings, trace_id: str) -> float:
+    """Makes one call inside a trace; how long the service took to stop after it, in seconds."""
+    with launch(settings) as process:
+        wait_serving(settings)
+        with grpc.insecure_channel(settings.ingestion_address) as channel:
+            metadata = (("traceparent", f"00-{trace_id}-00f067aa0ba902b7-01"),)
+            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), metadata=metadata)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+    return time.monotonic() - began
+
+
+def test_spans_reach_a_collector_before_the_service_ends(settings: Settings) -> None:
+    trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
+    collector, server = Collector(), grpc.server(ThreadPoolExecutor(2))
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        call_and_stop(settings.model_copy(update={"otlp_endpoint": f"http://127.0.0.1:{port}"}), trace_id)
+    finally:
+        server.stop(None).wait()
+    names = {span.name for span in collector.spans if span.trace_id.hex() == trace_id}
+    assert names == {"grpc.health.v1.Health/Check"}
+
+
+def test_a_collector_that_is_away_holds_nothing_up(settings: Settings, free_port: Callable[[], int]) -> None:
+    away = settings.model_copy(update={"otlp_endpoint": f"http://127.0.0.1:{free_port()}"})
+    assert call_and_stop(away, "0" * 31 + "1") < 8
