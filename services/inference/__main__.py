@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from boarfish.v1 import inference_pb2, inference_pb2_grpc
+from inference import open_inference_pb2, open_inference_pb2_grpc
 
 from services.common.channels import open_channel
 from services.common.database import open_database
@@ -11,6 +12,7 @@ from services.common.server import Harness, run
 from services.common.settings import read_settings
 from services.inference.delivery import Deliverer
 from services.inference.deployments import Deployments
+from services.inference.open_inference import OpenInferenceService
 from services.inference.prediction import Predictor
 from services.inference.runtimes.torchserve_process import TorchServeProcess
 from services.inference.service import InferenceService
@@ -58,6 +60,11 @@ async def start(harness: Harness) -> None:
         inference_pb2_grpc.add_InferenceServiceServicer_to_server,
         InferenceService(deployments, predictor, spool),
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"],
+    )
+    harness.add_service(
+        open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server,
+        OpenInferenceService(deployments, predictor),
+        open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"],
     )
 
 
