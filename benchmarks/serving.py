@@ -1,9 +1,10 @@
 """Serving beside its peers: `python -m benchmarks.serving [--seconds 5]`.
 
-One row a request from 1 and from 32 callers: a bare `grpc.aio` server that runs the same ONNX model and does nothing else, Boarfish's
-`Predict` (validation, row checks, event log on disk, ids, routing), TorchServe over REST. Then rows in bulk: ONNX Runtime alone on one
-core beside `PredictStream` with Arrow messages, end to end. Servers are processes of their own; the caller is this process,
-on the same machine. Peers take turns in short rounds, so that what else the machine does meets all of them.
+One row a request from 1 and from 32 callers: a bare `grpc.aio` server that runs the same ONNX model and
+does nothing else, Boarfish's `Predict` (validation, row checks, event log on disk, ids, routing),
+TorchServe over REST. Then rows in bulk: ONNX Runtime alone on one core beside `PredictStream` with Arrow
+messages, end to end. Servers are processes of their own; the caller is this process, on the same machine.
+Peers take turns in short rounds, so that what else the machine does meets all of them.
 
 TorchServe's gRPC is not measured: its protos are not in its wheel.
 """
@@ -106,7 +107,11 @@ async def process(command: list[str], log: Path, environment: dict[str, str]) ->
     """Runs a server while the block runs."""
     with log.open("wb") as out:
         child = subprocess.Popen(
-            ended_with_parent(command), stdout=out, stderr=out, start_new_session=True, env={**os.environ, **environment}
+            ended_with_parent(command),
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+            env={**os.environ, **environment},
         )
     try:
         yield
@@ -190,7 +195,11 @@ async def run(seconds: float) -> None:
         layout = InputLayout(employment())
         torchserve = TorchServeProcess(home / "peer")
         async with (
-            process([sys.executable, "-m", "benchmarks.serving", "--bare", str(path), str(bare_port)], home / "bare.log", {}),
+            process(
+                [sys.executable, "-m", "benchmarks.serving", "--bare", str(path), str(bare_port)],
+                home / "bare.log",
+                {},
+            ),
             process([sys.executable, "-m", "services.inference"], home / "inference.log", environment),
             grpc.aio.insecure_channel(f"127.0.0.1:{bare_port}") as bare_channel,
             grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
@@ -219,7 +228,11 @@ async def run(seconds: float) -> None:
 
 
 async def _single(
-    stub: Any, bare_channel: grpc.aio.Channel, torchserve: TorchServeProcess, layout: InputLayout, seconds: float
+    stub: Any,
+    bare_channel: grpc.aio.Channel,
+    torchserve: TorchServeProcess,
+    layout: InputLayout,
+    seconds: float,
 ) -> None:
     rows = common_pb2.StructRows()
     rows.rows.add().update(json.loads(ROW.read_text()))
@@ -251,7 +264,9 @@ async def _single(
             )
         ours, torch = found["Boarfish Predict"], found["TorchServe REST"]
         latency = ours.quantile_ms(0.5) / found["bare grpc.aio + ONNX Runtime"].quantile_ms(0.5)
-        print(f"  latency {latency:.2f} of the bare server's; {ours.rate / torch.rate:.1f} times TorchServe's calls/s")
+        print(
+            f"  latency {latency:.2f} of the bare server's; {ours.rate / torch.rate:.1f} times TorchServe's calls/s"
+        )
     await client.aclose()
 
 
@@ -273,7 +288,9 @@ async def _bulk(stub: Any, runtime: OnnxRuntime, layout: InputLayout, seconds: f
 
 def main() -> None:
     """Reads the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.serving", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--seconds", type=float, default=5.0, help="time for each peer and number of callers")
     parser.add_argument("--bare", nargs=2, metavar=("MODEL", "PORT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()

@@ -34,7 +34,7 @@ async def start(harness: Harness) -> None:
         java=settings.inference_java,
         start_within_s=settings.inference_torchserve_start_s,
     )
-    deployments = Deployments(engine, outbox, spool, torchserve, settings, harness.spawn)
+    deployments = Deployments(engine, outbox, spool, torchserve, settings=settings, spawn=harness.spawn)
     predictor = Predictor(
         spool, threads=settings.inference_threads, inline_rows=settings.inference_inline_rows
     )
@@ -46,8 +46,8 @@ async def start(harness: Harness) -> None:
         await torchserve.close()
         predictor.close()
         spool.close()
-        await ingestion.close()
-        await monitoring.close()
+        await ingestion.close(None)
+        await monitoring.close(None)
         engine.dispose()
 
     harness.on_stop(stop)
@@ -58,7 +58,7 @@ async def start(harness: Harness) -> None:
     harness.spawn(outbox.deliver({"boarfish.v1.MonitoringService": monitoring}), "outbox")
     harness.add_service(
         inference_pb2_grpc.add_InferenceServiceServicer_to_server,
-        InferenceService(deployments, predictor, spool),
+        InferenceService(deployments, predictor, spool),  # type: ignore[abstract]  # some RPCs come later
         inference_pb2.DESCRIPTOR.services_by_name["InferenceService"],
     )
     harness.add_service(

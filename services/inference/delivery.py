@@ -1,13 +1,15 @@
 """Sends the spool's events to ingestion and lets go of them once they are acknowledged.
 
-One `LogPredictions` stream at a time. When it breaks, everything that was not acknowledged is sent again, in the same groups under the
-same offsets, so that ingestion writes each once. Ingestion down costs lateness and disk, never an event.
+One `LogPredictions` stream at a time. When it breaks, everything that was not acknowledged is sent again,
+in the same groups under the same offsets, so that ingestion writes each once. Ingestion down costs lateness
+and disk, never an event.
 """
 
 import asyncio
 import logging
 import random
 from collections import deque
+from typing import Any
 
 import grpc
 from boarfish.errors import BoarfishError
@@ -19,22 +21,29 @@ from services.inference.spool import Spool
 logger = logging.getLogger(__name__)
 
 IN_FLIGHT = 8
+END: Any = grpc.aio.EOF  # type: ignore[attr-defined]
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 3.0
 IDLE_S = 1.0
 
 
 class Deliverer:
-    """Delivers one spool over `channel`. `batch_s`: how long events are gathered; `sync_s`: how long they may wait for their fsync."""
+    """Delivers one spool over `channel`. `batch_s`: how long events are gathered; `sync_s`: how long they
+    may wait for their fsync.
+    """
 
     def __init__(self, spool: Spool, channel: grpc.aio.Channel, *, batch_s: float, sync_s: float) -> None:
         self._spool = spool
-        self._stub = ingestion_pb2_grpc.IngestionServiceStub(channel)  # type: ignore[no-untyped-call]
+        self._stub: Any = ingestion_pb2_grpc.IngestionServiceStub(channel)
         self._batch_s = batch_s
         self._sync_s = sync_s
         self._to_send, self._to_sync = asyncio.Event(), asyncio.Event()
         self._refused: set[int] = set()
         loop = asyncio.get_running_loop()
-        spool.on_event = lambda: loop.call_soon_threadsafe(self._wake)
+
+        def wake_from_any_thread() -> None:
+            loop.call_soon_threadsafe(self._wake)
+
+        spool.on_event = wake_from_any_thread
         self._wake()
 
     def _wake(self) -> None:
@@ -96,13 +105,13 @@ class _Stream:
         self.unacknowledged: deque[Chunk] = deque()
         self.moved = False
 
-    async def run(self, stub: ingestion_pb2_grpc.IngestionServiceStub) -> None:
+    async def run(self, stub: Any) -> None:
         """Sends and takes acknowledgements until the stream ends. Raises `AioRpcError` when it breaks."""
         call = stub.LogPredictions()
         sender = asyncio.create_task(self._send(call))
         sender.add_done_callback(lambda _: call.cancel())
         try:
-            while (answer := await call.read()) is not grpc.aio.EOF:
+            while (answer := await call.read()) is not END:
                 while self.unacknowledged and self.unacknowledged[0].offset <= answer.acknowledged_offset:
                     self.unacknowledged.popleft()
                     self._room.release()
@@ -117,7 +126,7 @@ class _Stream:
             sender.cancel()
             call.cancel()
 
-    async def _send(self, call: grpc.aio.StreamStreamCall) -> None:
+    async def _send(self, call: Any) -> None:
         after = 0
         while True:
             self._to_send.clear()

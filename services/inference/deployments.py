@@ -1,4 +1,5 @@
-"""Deployments: names that apps call, each with its champion and shadow loaded, kept in the database over restarts.
+"""Deployments: names that apps call, each with its champion and shadow loaded, kept in the database over
+restarts.
 
 What is damaged or cannot be loaded makes its own deployment say so; the others go on.
 """
@@ -82,7 +83,7 @@ class LiveVersion:
         """As `Deployment` shows it."""
         return inference_pb2.ServedVersion(
             model_version=self.model_version,
-            runtime=self.kind,
+            runtime=inference_pb2.RuntimeKind.ValueType(self.kind),
             ready=self.runtime is not None and self.runtime.ready,
             status=self.status,
         )
@@ -119,7 +120,7 @@ class LiveDeployment:
             task_name=self.task.name,
             champion=self.champion.to_proto(),
             shadow=self.shadow.to_proto() if self.shadow else None,
-            rung=self.rung,
+            rung=inference_pb2.Rung.ValueType(self.rung),
             prediction_count=self.prediction_count,
             pending_event_count=max(spool.pending_rows[self.name], 0),
             shadow_dropped_count=self.shadow_queue.dropped_count if self.shadow_queue else 0,
@@ -137,6 +138,7 @@ class Deployments:
         outbox: Outbox,
         spool: Spool,
         torchserve: TorchServeProcess,
+        *,
         settings: InferenceSettings,
         spawn: Spawn,
     ) -> None:
@@ -189,7 +191,8 @@ class Deployments:
                 raise InvalidArgument.of(
                     FieldViolation(
                         "shadow.model_version",
-                        f"was trained for another task ({shadow.task.name}) or other columns than the champion ({champion.task.name})",
+                        f"was trained for another task ({shadow.task.name}) or other columns than the champion "
+                        f"({champion.task.name})",
                     )
                 )
             row = await asyncio.to_thread(self._insert, request, champion, shadow)
@@ -208,7 +211,9 @@ class Deployments:
             return list(connection.execute(sa.select(table).order_by(table.c.name)))
 
     def _known(self, request: inference_pb2.CreateDeploymentRequest) -> str | None:
-        """Name of the deployment that an equal request made before. Raises `AlreadyExists` when another request did."""
+        """Name of the deployment that an equal request made before. Raises `AlreadyExists` when another
+        request did.
+        """
         query = sa.select(table).where(
             (table.c.request_id == request.request_id) | (table.c.name == request.name)
         )
@@ -220,7 +225,7 @@ class Deployments:
         for row in rows:
             if row.request_id == request.request_id:
                 raise AlreadyExists(
-                    f"The request_id {request.request_id} has created deployment {row.name} by another request.",
+                    f"The request_id {request.request_id} made deployment {row.name} by another request.",
                     reason="REQUEST_ID_TAKEN",
                 )
         if rows:

@@ -1,8 +1,8 @@
 """Prediction events: as they are written into the spool, and as the lake takes them.
 
-An event holds the rows of one request with their ids and scores. Rows that came one by one are packed (`inputs.RowPacking`),
-rows that came as Arrow stay Arrow; both become columns only here, in bulk, away from the caller. What is the same for all events of
-a deployment's version stands in the event's source.
+An event holds the rows of one request with their ids and scores. Rows that came one by one are packed
+(`inputs.RowPacking`), rows that came as Arrow stay Arrow; both become columns only here, in bulk, away from
+the caller. What is the same for all events of a deployment's version stands in the event's source.
 """
 
 import functools
@@ -33,7 +33,9 @@ _TIME = pa.timestamp("us", "UTC")
 
 @dataclass(frozen=True)
 class EventSource:
-    """What all events of one version in one role have in common. `columns`: name and feature type of each column of a row."""
+    """What all events of one version in one role have in common. `columns`: name and feature type of each
+    column of a row.
+    """
 
     deployment: str
     model_version: str
@@ -66,7 +68,9 @@ class EventRows:
 
 @dataclass(frozen=True)
 class EventTimes:
-    """When: `event_us` of what is predicted, `logged_us` of the prediction, both since 1970; `latency_us` of the answer."""
+    """When: `event_us` of what is predicted, `logged_us` of the prediction, both since 1970; `latency_us`
+    of the answer.
+    """
 
     event_us: int
     logged_us: int
@@ -101,7 +105,9 @@ def encode_batch(batch: pa.RecordBatch) -> list[EventRows]:
 
 
 def chunks(group: Group) -> list[Chunk]:
-    """The messages of a group: the same for the same group, whenever it is sent. The last one has the group's own offset."""
+    """The messages of a group: the same for the same group, whenever it is sent. The last one has the
+    group's own offset.
+    """
     sources = {number: EventSource.from_json(text) for number, text in group.sources.items()}
     gathered: list[tuple[int, str, list[tuple[Frame, EventSource]]]] = []
     open_parts: dict[tuple[str, tuple[tuple[str, int], ...]], list[tuple[Frame, EventSource]]] = {}
@@ -157,7 +163,9 @@ def _table(part: Sequence[tuple[Frame, EventSource]]) -> bytes:
 
 
 def _runs(events: Iterable[_Event]) -> Iterator[list[_Event]]:
-    """Events that become one record batch together: neighbours whose rows are packed, or one of Arrow rows."""
+    """Events that become one record batch together: neighbours whose rows are packed, or one of Arrow
+    rows.
+    """
     run: list[_Event] = []
     for event in events:
         if run and (event.encoding == ARROW or run[0].encoding == ARROW):

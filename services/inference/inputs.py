@@ -1,6 +1,8 @@
-"""From checked rows to what a model takes: packed arrays by kind of feature, missing values marked as the models expect them.
+"""From checked rows to what a model takes: packed arrays by kind of feature, missing values marked as the
+models expect them.
 
-The same rows are packed as bytes for their event, so that writing an event down costs no Arrow and no names for a single row.
+The same rows are packed as bytes for their event, so that writing an event down costs no Arrow and no names
+for a single row.
 """
 
 import json
@@ -25,7 +27,8 @@ MISSING_CATEGORY = ""
 class ModelInputs:
     """Rows as a model takes them; a kind of feature that the task does not have is `None`.
 
-    `numeric` float32 `(N, n)`, missing NaN; `code` int64 `(N, n)`, missing the smallest int64; `category` object (texts) `(N, n)`, missing "".
+    `numeric` float32 `(N, n)`, missing NaN; `code` int64 `(N, n)`, missing the smallest int64; `category`
+    object (texts) `(N, n)`, missing "".
     """
 
     row_count: int
@@ -54,7 +57,9 @@ def concatenate(parts: Sequence[ModelInputs]) -> ModelInputs:
 
 
 class InputLayout:
-    """Where each feature of a task stands: in checked values, in the model's arrays and in an event's packed row."""
+    """Where each feature of a task stands: in checked values, in the model's arrays and in an event's
+    packed row.
+    """
 
     def __init__(self, task: task_pb2.Task) -> None:
         kinds = {feature.name: feature.type for feature in task.features}
@@ -109,7 +114,9 @@ class InputLayout:
 
 
 class RowPacking:
-    """Rows as bytes: all numbers of fixed width, then, where there are texts, their JSON list with a length before it."""
+    """Rows as bytes: all numbers of fixed width, then, where there are texts, their JSON list with a
+    length before it.
+    """
 
     def __init__(self, columns: Sequence[tuple[str, int]]) -> None:
         self.columns = tuple((name, kind) for name, kind in columns)

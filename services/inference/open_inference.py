@@ -1,8 +1,10 @@
-"""The Open Inference Protocol on the same port: any of its clients can call a deployment as a model of that name.
+"""The Open Inference Protocol on the same port: any of its clients can call a deployment as a model of that
+name.
 
-One input for each feature (NUMERIC FP64, CODE INT64, CATEGORY BYTES, shape `[N]` or `[N, 1]`; neighbouring number types are
-taken as well), and the sensitive attributes as optional inputs. Outputs: `probability` FP32, `decision` BYTES, `prediction_id` BYTES.
-A missing number is NaN. The way through checks, event log and shadow is that of `Predict`.
+One input for each feature (NUMERIC FP64, CODE INT64, CATEGORY BYTES, shape `[N]` or `[N, 1]`; neighbouring
+number types are taken as well), and the sensitive attributes as optional inputs. Outputs: `probability`
+FP32, `decision` BYTES, `prediction_id` BYTES. A missing number is NaN. The way through checks, event log
+and shadow is that of `Predict`.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from services.inference.tensors import add_output, to_table
 
 OUTPUTS = {"probability": "FP32", "decision": "BYTES", "prediction_id": "BYTES"}
 SHOWN_VIOLATIONS = 100
-_DATATYPES = {NUMERIC: "FP64", CODE: "INT64", CATEGORY: "BYTES"}
+_DATATYPES: dict[int, str] = {NUMERIC: "FP64", CODE: "INT64", CATEGORY: "BYTES"}
 
 
 class OpenInferenceService(open_inference_pb2_grpc.GRPCInferenceServiceServicer):

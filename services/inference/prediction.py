@@ -1,7 +1,8 @@
 """The way of one request through a deployment: check, compute, name, write down, answer.
 
-A few rows are computed where they arrive, on the event loop, because handing them to a thread costs more than they do; many rows go to
-a thread as a whole. Either way the event is in the spool before the answer exists.
+A few rows are computed where they arrive, on the event loop, because handing them to a thread costs more
+than they do; many rows go to a thread as a whole. Either way the event is in the spool before the answer
+exists.
 """
 
 import asyncio
@@ -43,7 +44,9 @@ class CheckedRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was computed and written down. `ids` 16 bytes a row, `scores` float64 `(N,)`, `positive` bool `(N,)`."""
+    """What was computed and written down. `ids` 16 bytes a row, `scores` float64 `(N,)`, `positive` bool
+    `(N,)`.
+    """
 
     ids: bytes
     scores: np.ndarray
@@ -68,7 +71,8 @@ class Predictor:
         patient: bool,
         timeout_s: float | None,
     ) -> inference_pb2.PredictResponse:
-        """The answer to `request`. `patient`: wait for room in the shadow's queue rather than leave the shadow out.
+        """The answer to `request`. `patient`: wait for room in the shadow's queue rather than leave the
+        shadow out.
 
         Raises:
             InvalidArgument: with the rows and columns that are wrong.
@@ -97,7 +101,9 @@ class Predictor:
     async def compute(
         self, deployment: LiveDeployment, checked: CheckedRequest, timeout_s: float | None
     ) -> Answer:
-        """Scores rows that are checked already, writes them down and hands them to the shadow. Raises as `predict`."""
+        """Scores rows that are checked already, writes them down and hands them to the shadow. Raises as
+        `predict`.
+        """
         began = time.perf_counter_ns()
         runtime = deployment.champion.answering()
         self._spool.check_room()
@@ -156,21 +162,25 @@ class Predictor:
             self._spool,
             deployment.champion.source,
             checked.events,
-            ids,
-            wide.tobytes(),
-            times,
-            checked.simulation,
+            ids=ids,
+            scores=wide.tobytes(),
+            times=times,
+            simulation=checked.simulation,
         )
         return Answer(ids, wide, wide >= deployment.champion.source.threshold, latency_ns)
 
 
 def _patience(timeout_s: float | None) -> float:
-    """How long to wait for another process, so that the refusal still reaches the caller within its deadline."""
+    """How long to wait for another process, so that the refusal still reaches the caller within its
+    deadline.
+    """
     return TIMEOUT_S if timeout_s is None else SHARE_OF_DEADLINE * timeout_s
 
 
 def check(deployment: LiveDeployment, request: inference_pb2.PredictRequest) -> CheckedRequest:
-    """The rows of `request` as the model takes them. Raises `InvalidArgument` that names each row and column."""
+    """The rows of `request` as the model takes them. Raises `InvalidArgument` that names each row and
+    column.
+    """
     event_us = event_time_us(request)
     if request.batch.WhichOneof("encoding") == "rows":
         inputs, events = _check_rows(deployment, request.batch.rows.rows)
@@ -201,9 +211,7 @@ def event_time_us(request: inference_pb2.PredictRequest) -> int:
     return int(given.seconds) * 1_000_000 + given.nanos // 1000
 
 
-def _check_rows(
-    deployment: LiveDeployment, rows: Sequence[Struct]
-) -> tuple[ModelInputs, list[EventRows]]:
+def _check_rows(deployment: LiveDeployment, rows: Sequence[Struct]) -> tuple[ModelInputs, list[EventRows]]:
     kept: list[list[Value]] = []
     problems: list[tuple[int, str, str]] = []
     for index, row in enumerate(rows):
@@ -232,8 +240,8 @@ def _response(
 ) -> inference_pb2.PredictResponse:
     response = inference_pb2.PredictResponse(
         model_version=deployment.champion.model_version,
-        runtime=deployment.champion.kind,
-        rung=deployment.rung,
+        runtime=inference_pb2.RuntimeKind.ValueType(deployment.champion.kind),
+        rung=inference_pb2.Rung.ValueType(deployment.rung),
     )
     if request.batch.WhichOneof("encoding") == "rows":
         add = response.predictions.add

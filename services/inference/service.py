@@ -35,7 +35,9 @@ class InferenceService(inference_pb2_grpc.InferenceServiceServicer):
     async def PredictStream(
         self, request_iterator: AsyncIterator[inference_pb2.PredictStreamRequest], context: Any
     ) -> AsyncIterator[inference_pb2.PredictStreamResponse]:
-        """Computes a few requests at once and answers in their order; a failed one ends the stream after those before it."""
+        """Computes a few requests at once and answers in their order; a failed one ends the stream after
+        those before it.
+        """
         under_way: asyncio.Queue[asyncio.Task[inference_pb2.PredictResponse] | None] = asyncio.Queue(
             STREAM_IN_FLIGHT
         )

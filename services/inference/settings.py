@@ -13,7 +13,7 @@ class InferenceSettings(Settings):
     spool_max_bytes: int = Field(
         default=1024 * MIB,
         ge=MIB,
-        description="Events that may wait for ingestion, in bytes on disk; beyond it predictions are refused.",
+        description="Events that may wait for ingestion, in bytes on disk; then predictions are refused.",
     )
     spool_segment_bytes: int = Field(
         default=16 * MIB, ge=4096, description="Size at which the spool goes on in a new file."

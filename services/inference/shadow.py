@@ -1,7 +1,9 @@
-"""The shadow of a deployment: computes on the same inputs behind the answer, shown to no one, written down as events of its own.
+"""The shadow of a deployment: computes on the same inputs behind the answer, shown to no one, written down
+as events of its own.
 
-A bounded queue stands between. A single call never waits for it: what finds no room is left out and counted. A stream waits for
-room, which slows its sender down to what the shadow can follow. Small requests are computed together.
+A bounded queue stands between. A single call never waits for it: what finds no room is left out and
+counted. A stream waits for room, which slows its sender down to what the shadow can follow. Small requests
+are computed together.
 """
 
 import asyncio
@@ -37,7 +39,9 @@ class ShadowWork:
 
 
 class Shadow:
-    """The queue before one shadow version and what takes from it. `dropped_count`: rows that were left out or failed."""
+    """The queue before one shadow version and what takes from it. `dropped_count`: rows that were left
+    out or failed.
+    """
 
     def __init__(self, runtime: Runtime, source: EventSource, spool: Spool, queue_rows: int) -> None:
         self.dropped_count = 0
@@ -125,9 +129,14 @@ class Shadow:
         for work in works:
             end = start + work.inputs.row_count
             write_events(
-                self._spool, self._source, work.events, work.ids, scores[start:end].tobytes(),
-                EventTimes(work.event_us, time.time_ns() // 1000, latency_us), work.simulation,
-            )  # fmt: skip
+                self._spool,
+                self._source,
+                work.events,
+                ids=work.ids,
+                scores=scores[start:end].tobytes(),
+                times=EventTimes(work.event_us, time.time_ns() // 1000, latency_us),
+                simulation=work.simulation,
+            )
             start = end
 
 
@@ -135,12 +144,15 @@ def write_events(
     spool: Spool,
     source: EventSource,
     events: list[EventRows],
+    *,
     ids: bytes,
     scores: bytes,
     times: EventTimes,
     simulation: str,
 ) -> None:
-    """Writes the events of one request into the spool: `ids` 16 bytes and `scores` a float64 a row, over all events."""
+    """Writes the events of one request into the spool: `ids` 16 bytes and `scores` a float64 a row, over
+    all events.
+    """
     row = 0
     for rows in events:
         end = row + rows.row_count

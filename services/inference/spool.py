@@ -1,12 +1,15 @@
-"""The event spool: prediction events on disk, from before their answer leaves until ingestion has acknowledged them.
+"""The event spool: prediction events on disk, from before their answer leaves until ingestion has
+acknowledged them.
 
-An append-only log in segment files. A frame is its length and CRC-32 (little-endian uint32 each) and its content; frames are counted by
-offsets that only grow, also over restarts: every start begins a new generation of them (the upper bits). A write reaches the
-kernel before `append` returns, so it outlives the process; `sync` brings it to the disk, so that it outlives the machine.
+An append-only log in segment files. A frame is its length and CRC-32 (little-endian uint32 each) and its
+content; frames are counted by offsets that only grow, also over restarts: every start begins a new
+generation of them (the upper bits). A write reaches the kernel before `append` returns, so it outlives the
+process; `sync` brings it to the disk, so that it outlives the machine.
 
-What is sent as one is sent as one again: a *group* of frames ends with a boundary frame that is on disk before the group is
-first sent. Ingestion knows each group by its offset, so a group that is sent twice is written once. Each segment says itself what its
-events need to be read (its source frames), and goes when all of its groups are acknowledged.
+What is sent as one is sent as one again: a *group* of frames ends with a boundary frame that is on disk
+before the group is first sent. Ingestion knows each group by its offset, so a group that is sent twice is
+written once. Each segment says itself what its events need to be read (its source frames), and goes when
+all of its groups are acknowledged.
 Method: a write-ahead log with torn-tail repair, as in Kafka's log segments.
 """
 
@@ -60,7 +63,9 @@ class _Segment:
 
 @dataclass(frozen=True)
 class Group:
-    """Frames that are sent as one: bytes `start` to `end` of a segment, `sources` before them; `rows` by deployment."""
+    """Frames that are sent as one: bytes `start` to `end` of a segment, `sources` before them; `rows` by
+    deployment.
+    """
 
     path: Path
     first_offset: int
@@ -84,9 +89,10 @@ class Group:
 class Spool:
     """The spool in one folder. Opening it repairs what a crash left; one process has it open at a time.
 
-    `on_event` is called, from any thread, when there is something to send where there was nothing. `size_bytes` counts what is on
-    disk, in whole segments; `pending_rows` the rows of each deployment that ingestion has not acknowledged.
-    Raises `FailedPrecondition` or `ResourceExhausted` when the folder cannot be written.
+    `on_event` is called, from any thread, when there is something to send where there was nothing.
+    `size_bytes` counts what is on disk, in whole segments; `pending_rows` the rows of each deployment that
+    ingestion has not acknowledged. Raises `FailedPrecondition` or `ResourceExhausted` when the folder
+    cannot be written.
     """
 
     def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int) -> None:
@@ -117,18 +123,19 @@ class Spool:
         """Raises `ResourceExhausted` (reason `SPOOL_FULL`) when no further event may be written."""
         if self.size_bytes >= self.max_bytes:
             raise ResourceExhausted(
-                f"{self.max_bytes} bytes of prediction events wait under {self.folder}, as many as may. They go once ingestion "
-                "is back; a larger bound is set by BOARFISH_SPOOL_MAX_BYTES.",
+                f"{self.max_bytes} bytes of prediction events wait under {self.folder}, as many as may. "
+                "They go once ingestion is back; a larger bound is set by BOARFISH_SPOOL_MAX_BYTES.",
                 retry_after_s=RETRY_AFTER_S,
                 reason="SPOOL_FULL",
                 metadata={"folder": str(self.folder)},
             )
 
     def append(self, source: str, deployment: str, content: bytes, row_count: int) -> int:
-        """Writes one event of `row_count` rows; its offset. `source` is what a reader needs to know of it (JSON).
+        """Writes one event of `row_count` rows; its offset. `source` is what a reader needs to know of it
+        (JSON).
 
-        Raises `ResourceExhausted` when the disk is full, `FailedPrecondition` when the folder cannot be written; nothing of the event
-        is left then.
+        Raises `ResourceExhausted` when the disk is full, `FailedPrecondition` when the folder cannot be
+        written; nothing of the event is left then.
         """
         with self._lock:
             number = self._sources.get(source)
@@ -158,7 +165,9 @@ class Spool:
             self._sync(segment)
 
     def next_group(self, after: int) -> Group | None:
-        """The oldest group whose last offset is above `after`, on disk; `None` when there is nothing to send."""
+        """The oldest group whose last offset is above `after`, on disk; `None` when there is nothing to
+        send.
+        """
         with self._lock:
             if self._unsealed and (not self._groups or self._groups[-1].last_offset <= after):
                 self._seal()
@@ -168,7 +177,9 @@ class Spool:
         return group
 
     def acknowledge(self, offset: int) -> None:
-        """Everything up to `offset` is in the lake: forgets the groups and removes the segments that are done."""
+        """Everything up to `offset` is in the lake: forgets the groups and removes the segments that are
+        done.
+        """
         with self._lock:
             acknowledged = None
             while self._groups and self._groups[0].last_offset <= offset:
@@ -232,7 +243,12 @@ class Spool:
         segment = self._segments[-1]
         offset = self._write(BOUNDARY, 0, b"")
         self._add_group(
-            segment, self._group_start, self._group_first, offset, dict(self._unsealed), self._sources
+            segment,
+            self._group_start,
+            self._group_first,
+            offset,
+            rows=dict(self._unsealed),
+            sources=self._sources,
         )
         self._group_start, self._group_first = segment.size_bytes, self._next_offset
         self._unsealed = Counter()
@@ -243,6 +259,7 @@ class Spool:
         start: int,
         first: int,
         last: int,
+        *,
         rows: dict[str, int],
         sources: dict[str, int],
     ) -> None:
@@ -362,12 +379,14 @@ class Spool:
     ) -> None:
         start, first, last = place
         if rows and last > acknowledged:
-            self._add_group(segment, start, first, last, dict(rows), sources)
+            self._add_group(segment, start, first, last, rows=dict(rows), sources=sources)
             self.pending_rows.update(rows)
 
 
 def _read_frames(data: bytes, first_offset: int) -> Iterator[tuple[Frame, int]]:
-    """Whole frames of a segment's bytes with the position after each; ends before the first that is torn or damaged."""
+    """Whole frames of a segment's bytes with the position after each; ends before the first that is torn
+    or damaged.
+    """
     view, position, offset = memoryview(data), 0, first_offset
     while position + _FRAME.size <= len(data):
         length, checksum = _FRAME.unpack_from(data, position)

@@ -1,6 +1,7 @@
 """Tables of inference's database: the deployments.
 
-Requests are kept serialised, to tell a repeat from another wish for the same name. Times are microseconds since 1970 (UTC).
+Requests are kept serialised, to tell a repeat from another wish for the same name. Times are microseconds
+since 1970 (UTC).
 """
 
 import sqlalchemy as sa

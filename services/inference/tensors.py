@@ -1,6 +1,8 @@
-"""Tensors of the Open Inference Protocol as Arrow columns and back, in both of its forms: typed contents and raw bytes.
+"""Tensors of the Open Inference Protocol as Arrow columns and back, in both of its forms: typed contents
+and raw bytes.
 
-Source: kserve's Open Inference Protocol v2, gRPC, "Tensor Data". Raw BYTES elements have their length before them, uint32 little-endian.
+Source: kserve's Open Inference Protocol v2, gRPC, "Tensor Data". Raw BYTES elements have their length
+before them, uint32 little-endian.
 """
 
 import struct
@@ -24,11 +26,18 @@ _CONTENTS = {
     "INT64": "int64_contents", "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
     "UINT64": "uint64_contents", "FP32": "fp32_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents",
 }  # fmt: skip
-_TYPED_LIMITS = {"INT8": (-128, 127), "INT16": (-(2**15), 2**15 - 1), "UINT8": (0, 255), "UINT16": (0, 2**16 - 1)}
+_TYPED_LIMITS = {
+    "INT8": (-128, 127),
+    "INT16": (-(2**15), 2**15 - 1),
+    "UINT8": (0, 255),
+    "UINT16": (0, 2**16 - 1),
+}
 
 
 def to_table(request: open_inference_pb2.ModelInferRequest) -> pa.Table:
-    """The inputs of `request` as columns of one table. Raises `InvalidArgument` naming the input (`inputs[AGEP]`)."""
+    """The inputs of `request` as columns of one table. Raises `InvalidArgument` naming the input
+    (`inputs[AGEP]`).
+    """
     raw = request.raw_input_contents
     if not request.inputs:
         raise InvalidArgument.of(FieldViolation("inputs", "is empty; give one input for each feature"))
@@ -50,14 +59,18 @@ def to_table(request: open_inference_pb2.ModelInferRequest) -> pa.Table:
     return pa.table(columns)
 
 
-def add_output(response: open_inference_pb2.ModelInferResponse, name: str, column: pa.Array, *, raw: bool) -> None:
+def add_output(
+    response: open_inference_pb2.ModelInferResponse, name: str, column: pa.Array, *, raw: bool
+) -> None:
     """Adds a column as output `name`: float32 as FP32, texts as BYTES."""
     count = len(column)
     if pa.types.is_string(column.type):
         texts = [text.encode() for text in column.to_pylist()]
         tensor = response.outputs.add(name=name, datatype="BYTES", shape=[count])
         if raw:
-            response.raw_output_contents.append(b"".join(struct.pack("<I", len(text)) + text for text in texts))
+            response.raw_output_contents.append(
+                b"".join(struct.pack("<I", len(text)) + text for text in texts)
+            )
         else:
             tensor.contents.bytes_contents.extend(texts)
         return

@@ -1,4 +1,6 @@
-"""Inference and ingestion as real processes: killed, away, fed with what nobody should send. What was answered is in the lake once."""
+"""Inference and ingestion as real processes: killed, away, fed with what nobody should send. What was
+answered is in the lake once.
+"""
 
 import asyncio
 import os
@@ -8,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -24,7 +25,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.common.lake import Lake, TableKind
 from services.common.processes import ended_with_parent, stop_group
 from services.common.settings import Settings
-from tests.integration.inference.requests import ONNX, PERSON, arrow_request, deployment_request, people, rows_request
+from tests.integration.inference.requests import (
+    ONNX,
+    PERSON,
+    arrow_request,
+    deployment_request,
+    people,
+    rows_request,
+)
 from tests.integration.inference.small_models import add_model, employment
 
 POINTS = int(os.environ.get("BOARFISH_FAULT_POINTS", "3"))
@@ -80,7 +88,10 @@ class Services:
     @asynccontextmanager
     async def stub(self) -> AsyncIterator[Any]:
         """A stub of inference, with the room that a hostile caller takes."""
-        options = [("grpc.max_send_message_length", 256 * 1024 * 1024), ("grpc.max_reconnect_backoff_ms", 200)]
+        options = [
+            ("grpc.max_send_message_length", 256 * 1024 * 1024),
+            ("grpc.max_reconnect_backoff_ms", 200),
+        ]
         async with grpc.aio.insecure_channel(self.settings.inference_address, options=options) as channel:
             yield inference_pb2_grpc.InferenceServiceStub(channel)
 
@@ -117,7 +128,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         running.stop()
 
 
-async def predict_for_ever(stub: Any, answered: list[str], errors: list[BoarfishError], stop: asyncio.Event) -> None:
+async def predict_for_ever(
+    stub: Any, answered: list[str], errors: list[BoarfishError], stop: asyncio.Event
+) -> None:
     """Asks for one row, or for many, and notes the ids of what was answered."""
     while not stop.is_set():
         try:
@@ -152,7 +165,10 @@ async def test_killed_at_any_point_every_answer_is_in_the_lake_once(services: Se
     assert len(answered) == len(set(answered)) > 50
     assert not [one for one in answered if found[one, "CHAMPION"] != 1]
     assert not [key for key, count in found.items() if count != 1]
-    assert {error.code for error in errors} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert {error.code for error in errors} <= {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    }
 
 
 @pytest.mark.timeout(3600)
@@ -182,7 +198,9 @@ async def test_predictions_go_on_without_ingestion_and_arrive_later_once(service
 async def test_a_torn_tail_is_cut_at_start_and_the_rest_arrives(services: Services) -> None:
     services.kill("ingestion")
     async with services.stub() as stub:
-        answered = [(await stub.Predict(rows_request(PERSON))).predictions[0].prediction_id for _ in range(50)]
+        answered = [
+            (await stub.Predict(rows_request(PERSON))).predictions[0].prediction_id for _ in range(50)
+        ]
         services.kill("inference")
         newest = max((services.settings.home / "spool" / "inference").glob("*.segment"))
         with newest.open("ab") as file:
@@ -216,7 +234,9 @@ async def test_hostile_messages_are_refused_and_forgotten(services: Services) ->
                 for _ in range(generator.randint(1, 20)):
                     broken[generator.randrange(len(broken))] = generator.randrange(256)
                 batch = common_pb2.RowBatch(arrow_ipc=bytes(broken[: generator.randint(8, len(broken))]))
-                call = stub.Predict(inference_pb2.PredictRequest(deployment="employment", batch=batch), timeout=10)
+                call = stub.Predict(
+                    inference_pb2.PredictRequest(deployment="employment", batch=batch), timeout=10
+                )
             try:
                 await call
             except grpc.aio.AioRpcError as error:

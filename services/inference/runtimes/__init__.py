@@ -15,7 +15,9 @@ class Runtime(Protocol):
 
     @property
     def in_process(self) -> bool:
-        """Whether `score` may be called: the model runs inside this process and blocks the thread that asks."""
+        """Whether `score` may be called: the model runs inside this process and blocks the thread that
+        asks.
+        """
 
     @property
     def ready(self) -> bool:

@@ -1,4 +1,6 @@
-"""ONNX Runtime inside the service: the model's own preprocessing, one session a model, CUDA where there is one."""
+"""ONNX Runtime inside the service: the model's own preprocessing, one session a model, CUDA where there
+is one.
+"""
 
 import asyncio
 from pathlib import Path
@@ -16,8 +18,9 @@ _TYPES = {"numeric": "tensor(float)", "code": "tensor(int64)", "category": "tens
 class OnnxRuntime:
     """A session on the model at `path`.
 
-    One thread computes one request by default: on small models a second thread costs more than it brings, and large requests run
-    side by side. Raises `FailedPrecondition` (reason `MODEL_UNUSABLE`) for a file that is no model or takes other inputs than the task's.
+    One thread computes one request by default: on small models a second thread costs more than it brings,
+    and large requests run side by side. Raises `FailedPrecondition` (reason `MODEL_UNUSABLE`) for a file
+    that is no model or takes other inputs than the task's.
     """
 
     in_process = True
@@ -52,8 +55,7 @@ class OnnxRuntime:
         }
         if found.keys() != wanted.keys() or any(
             found[name][0] != kind
-            or found[name][1] not in (width, None)
-            and not isinstance(found[name][1], str)
+            or (found[name][1] not in (width, None) and not isinstance(found[name][1], str))
             for name, (kind, width) in wanted.items()
         ):
             raise _unusable(path, f"takes the inputs {found}, and the task gives {wanted}")
@@ -66,7 +68,9 @@ class OnnxRuntime:
         return scores
 
     async def predict(self, inputs: ModelInputs, timeout_s: float) -> np.ndarray:
-        """As `score`, on a thread of its own. A computation cannot be broken off, so `timeout_s` is not looked at."""
+        """As `score`, on a thread of its own. A computation cannot be broken off, so `timeout_s` is not
+        looked at.
+        """
         return await asyncio.to_thread(self.score, inputs)
 
     async def close(self) -> None:

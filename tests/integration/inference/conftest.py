@@ -24,7 +24,9 @@ def inference_settings(tmp_path: Path, free_port: Callable[[], int]) -> Inferenc
 
 
 @pytest.fixture
-async def stub(inference_settings: InferenceSettings) -> AsyncIterator[inference_pb2_grpc.InferenceServiceStub]:
+async def stub(
+    inference_settings: InferenceSettings,
+) -> AsyncIterator[inference_pb2_grpc.InferenceServiceStub]:
     """A stub of a served InferenceService."""
     async with (
         serving("inference", "127.0.0.1:0", inference_settings, start) as harness,

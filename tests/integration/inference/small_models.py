@@ -1,9 +1,11 @@
 """Small model versions by the contract of exported models, for the tests and the benchmark of serving.
 
-`model.onnx` is a fixed network on the task's features; `model.mar` runs the same file by a handler of its own.
+`model.onnx` is a fixed network on the task's features; `model.mar` runs the same file by a handler of its
+own.
 """
 
 import io
+import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -18,7 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from services.common.model_store import ModelStore, StoredModel
 
 EMPLOYMENT = Path(__file__).resolve().parents[3] / "examples" / "employment" / "task.yaml"
-HANDLER = '''
+HANDLER = """
 import io
 import numpy as np
 import onnxruntime as ort
@@ -47,7 +49,7 @@ class Handler:
             if one.name == "category":
                 feed[one.name] = feed[one.name].astype(object)
         return [self.session.run(["probability"], feed)[0].astype("<f4").tobytes()]
-'''
+"""
 
 
 def employment() -> task_pb2.Task:
@@ -56,11 +58,16 @@ def employment() -> task_pb2.Task:
 
 
 def onnx_bytes(task: task_pb2.Task, seed: int, *, nan: bool = False) -> bytes:
-    """A 200-100-1 network with random weights over all features; a text counts by whether it is there. `nan`: answers NaN."""
+    """A 200-100-1 network with random weights over all features; a text counts by whether it is there.
+    `nan`: answers NaN.
+    """
     rng = np.random.default_rng(seed)
     widths = {kind: sum(f.type == kind for f in task.features) for kind in (1, 2, 3)}
     inputs, nodes, parts = [], [], []
-    initial = [numpy_helper.from_array(np.float32(0), "zero"), numpy_helper.from_array(np.array([-1]), "flat")]
+    initial = [
+        numpy_helper.from_array(np.float32(0), "zero"),
+        numpy_helper.from_array(np.array([-1]), "flat"),
+    ]
     if widths[1]:
         inputs.append(helper.make_tensor_value_info("numeric", TensorProto.FLOAT, ["N", widths[1]]))
         initial.append(numpy_helper.from_array(np.float32(0.02), "small"))
@@ -79,24 +86,27 @@ def onnx_bytes(task: task_pb2.Task, seed: int, *, nan: bool = False) -> bytes:
         parts.append("known")
     if widths[3]:
         inputs.append(helper.make_tensor_value_info("category", TensorProto.STRING, ["N", widths[3]]))
-        initial += [
-            helper.make_tensor("texts", TensorProto.STRING, [2], [b"", b"a"]),
-        ]
         nodes.append(
             helper.make_node(
-                "LabelEncoder", ["category"], ["texted"], domain="ai.onnx.ml",
-                keys_strings=["", "a"], values_floats=[0.0, 2.0], default_float=1.0,
-            )  # fmt: skip
+                "LabelEncoder",
+                ["category"],
+                ["texted"],
+                domain="ai.onnx.ml",
+                keys_strings=["", "a"],
+                values_floats=[0.0, 2.0],
+                default_float=1.0,
+            )
         )
-        initial.pop()
         parts.append("texted")
     sizes = (sum(widths.values()), 200, 100, 1)
     nodes.append(helper.make_node("Concat", parts, ["layer0"], axis=1))
-    for index, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for index, (before, after) in enumerate(itertools.pairwise(sizes)):
         weight = (rng.normal(size=(before, after)) / np.sqrt(before)).astype(np.float32)
         initial.append(numpy_helper.from_array(weight, f"weight{index}"))
         nodes.append(helper.make_node("Gemm", [f"layer{index}", f"weight{index}"], [f"sum{index}"]))
-        nodes.append(helper.make_node("Relu" if after > 1 else "Sigmoid", [f"sum{index}"], [f"layer{index + 1}"]))
+        nodes.append(
+            helper.make_node("Relu" if after > 1 else "Sigmoid", [f"sum{index}"], [f"layer{index + 1}"])
+        )
     last = "layer3"
     if nan:
         initial.append(numpy_helper.from_array(np.float32(np.nan), "nan"))
@@ -106,7 +116,9 @@ def onnx_bytes(task: task_pb2.Task, seed: int, *, nan: bool = False) -> bytes:
     output = helper.make_tensor_value_info("probability", TensorProto.FLOAT, ["N"])
     graph = helper.make_graph(nodes, "small", inputs, [output], initial)
     model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)], ir_version=10
+        graph,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
+        ir_version=10,
     )
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
@@ -143,5 +155,7 @@ def add_model(root: Path, task: task_pb2.Task, seed: int = 0, *, nan: bool = Fal
     }
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    manifest = training_pb2.ModelVersion(task_name=task.name, model="tabular_net", training_job_id=f"seed-{seed}")
+    manifest = training_pb2.ModelVersion(
+        task_name=task.name, model="tabular_net", training_job_id=f"seed-{seed}"
+    )
     return ModelStore(root).add(folder, manifest)

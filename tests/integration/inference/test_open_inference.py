@@ -44,7 +44,9 @@ async def served(inference_settings: InferenceSettings) -> AsyncIterator[Any]:
 def towns_request(ages: list[float], towns: list[bytes]) -> oip.ModelInferRequest:
     request = oip.ModelInferRequest(model_name="towns", id="a")
     request.inputs.add(name="AGEP", datatype="FP64", shape=[len(ages)]).contents.fp64_contents.extend(ages)
-    request.inputs.add(name="TOWN", datatype="BYTES", shape=[len(towns), 1]).contents.bytes_contents.extend(towns)
+    request.inputs.add(name="TOWN", datatype="BYTES", shape=[len(towns), 1]).contents.bytes_contents.extend(
+        towns
+    )
     return request
 
 
@@ -113,7 +115,9 @@ def _bad_requests() -> dict[str, tuple[oip.ModelInferRequest, str]]:
     add("not utf-8", "inputs[TOWN]").inputs[1].contents.bytes_contents[:] = [b"\xff"]
     add("out of range", "inputs[AGEP]").inputs[0].contents.fp64_contents[:] = [500.0]
     add("infinite", "inputs[AGEP]").inputs[0].contents.fp64_contents[:] = [float("inf")]
-    add("unknown", "inputs[OTHER]").inputs.add(name="OTHER", datatype="FP64", shape=[1]).contents.fp64_contents.append(1)
+    add("unknown", "inputs[OTHER]").inputs.add(
+        name="OTHER", datatype="FP64", shape=[1]
+    ).contents.fp64_contents.append(1)
     add("twice", "inputs[AGEP]").inputs.add().CopyFrom(towns_request([30.0], [b"a"]).inputs[0])
     del add("lacking", "inputs[TOWN]").inputs[1:]
     del add("none", "inputs").inputs[:]

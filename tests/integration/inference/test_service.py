@@ -24,7 +24,13 @@ from services.common.server import serving
 from services.inference.__main__ import start
 from services.inference.inputs import InputLayout
 from services.inference.settings import InferenceSettings
-from tests.integration.inference.requests import PERSON, arrow_request, deployment_request, people, rows_request
+from tests.integration.inference.requests import (
+    PERSON,
+    arrow_request,
+    deployment_request,
+    people,
+    rows_request,
+)
 from tests.integration.inference.small_models import add_model, employment
 
 
@@ -51,10 +57,10 @@ async def test_answers_are_those_of_the_model(served: Any, inference_settings: I
     answers = pa.ipc.open_stream(bulk.arrow_ipc).read_all()
     few = await served.Predict(rows_request(*table.slice(0, 40).to_pylist()))
     (path,) = inference_settings.models_path.glob("*/model.onnx")
-    batch = table.select(
-        [feature.name for feature in employment().features]
-    ).combine_chunks().to_batches()[0]
-    expected = ort.InferenceSession(str(path)).run(None, InputLayout(employment()).from_batch(batch).by_name())[0]
+    batch = table.select([feature.name for feature in employment().features]).combine_chunks().to_batches()[0]
+    expected = ort.InferenceSession(str(path)).run(
+        None, InputLayout(employment()).from_batch(batch).by_name()
+    )[0]
     np.testing.assert_allclose(answers["score"].to_numpy(), expected, rtol=1e-5)
     np.testing.assert_allclose([one.score for one in few.predictions], expected[:40], rtol=1e-5)
     assert answers["positive"].to_pylist() == (expected >= 0.5).tolist()
@@ -124,7 +130,9 @@ async def test_a_stream_answers_in_order_and_ends_at_the_first_bad_request(serve
     assert isinstance(from_rpc_error(caught.value), InvalidArgument)
 
 
-async def test_creating_is_idempotent_by_its_request(served: Any, inference_settings: InferenceSettings) -> None:
+async def test_creating_is_idempotent_by_its_request(
+    served: Any, inference_settings: InferenceSettings
+) -> None:
     (path,) = inference_settings.models_path.glob("*/model.onnx")
     identity = path.parent.name
     again = await served.CreateDeployment(deployment_request(identity[:12]))
@@ -154,7 +162,9 @@ async def test_above_shadow_somebody_answers_for_it(stub: Any, inference_setting
     await refused(stub.CreateDeployment(request), InvalidArgument)
 
 
-async def test_at_rung_shadow_the_answer_is_withheld(stub: Any, inference_settings: InferenceSettings) -> None:
+async def test_at_rung_shadow_the_answer_is_withheld(
+    stub: Any, inference_settings: InferenceSettings
+) -> None:
     model = add_model(inference_settings.models_path, employment())
     made = await stub.CreateDeployment(deployment_request(model.id, rung=inference_pb2.RUNG_UNSPECIFIED))
     assert made.deployment.rung == inference_pb2.RUNG_SHADOW
@@ -169,7 +179,9 @@ async def test_at_rung_shadow_the_answer_is_withheld(stub: Any, inference_settin
     assert table["decision"].to_pylist() == ["", ""]
 
 
-async def test_a_damaged_model_is_refused_and_after_a_restart_says_so(inference_settings: InferenceSettings) -> None:
+async def test_a_damaged_model_is_refused_and_after_a_restart_says_so(
+    inference_settings: InferenceSettings,
+) -> None:
     good = add_model(inference_settings.models_path, employment(), 1)
     bad = add_model(inference_settings.models_path, employment(), 2)
     async with connected(inference_settings) as stub:
@@ -227,9 +239,12 @@ async def test_pages(served: Any, inference_settings: InferenceSettings) -> None
 
 async def test_what_comes_later_is_unimplemented(served: Any) -> None:
     await refused(
-        served.RollbackDeployment(inference_pb2.RollbackDeploymentRequest(request_id="1", name="x")), Unimplemented
+        served.RollbackDeployment(inference_pb2.RollbackDeploymentRequest(request_id="1", name="x")),
+        Unimplemented,
     )
-    await refused(served.Explain(inference_pb2.ExplainRequest(deployment="x", prediction_id="y")), Unimplemented)
+    await refused(
+        served.Explain(inference_pb2.ExplainRequest(deployment="x", prediction_id="y")), Unimplemented
+    )
     await refused(served.Predict(rows_request(PERSON, name="nobody")), NotFound)
 
 

@@ -19,8 +19,14 @@ from services.inference.runtimes.onnx import OnnxRuntime
 from services.inference.runtimes.torchserve import TorchServeRuntime
 from services.inference.runtimes.torchserve_process import TorchServeProcess, find_java
 from services.inference.settings import InferenceSettings
-from tests.integration.inference.requests import TORCHSERVE, arrow_request, deployment_request, people, rows_request
-from tests.integration.inference.requests import PERSON
+from tests.integration.inference.requests import (
+    PERSON,
+    TORCHSERVE,
+    arrow_request,
+    deployment_request,
+    people,
+    rows_request,
+)
 from tests.integration.inference.small_models import add_model, employment
 
 
@@ -173,4 +179,7 @@ def test_java_is_found_without_one_on_the_path(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", "/nowhere")
     found = find_java()
     assert Path(found).is_file()
-    assert "17" in subprocess.run([found, "-version"], capture_output=True, text=True, check=True).stderr or found
+    assert (
+        "17" in subprocess.run([found, "-version"], capture_output=True, text=True, check=True).stderr
+        or found
+    )

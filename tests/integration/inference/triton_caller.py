@@ -1,4 +1,5 @@
-"""Calls a deployment by NVIDIA's client: `python triton_caller.py ADDRESS DEPLOYMENT ROWS`. Prints what it got as JSON.
+"""Calls a deployment by NVIDIA's client: `python triton_caller.py ADDRESS DEPLOYMENT ROWS`. Prints what it
+got as JSON.
 
 A process of its own, as the client's protobuf descriptors and ours cannot live in one.
 """

@@ -24,10 +24,18 @@ def read(chunk: events.Chunk) -> pa.Table:
     return pa.ipc.open_stream(chunk.arrow_ipc).read_all()
 
 
-def write(spool: Spool, source: EventSource, rows: list[EventRows], scores: list[float], simulation: str = "") -> bytes:
+def write(
+    spool: Spool, source: EventSource, rows: list[EventRows], scores: list[float], simulation: str = ""
+) -> bytes:
     ids = PredictionIds().many(len(scores)).tobytes()
     write_events(
-        spool, source, rows, ids, np.array(scores).tobytes(), EventTimes(1_000_000, 2_000_000, 77), simulation
+        spool,
+        source,
+        rows,
+        ids=ids,
+        scores=np.array(scores).tobytes(),
+        times=EventTimes(1_000_000, 2_000_000, 77),
+        simulation=simulation,
     )
     return ids
 
@@ -44,7 +52,10 @@ def test_packed_rows_become_the_columns_of_the_contract(tmp_path: Path) -> None:
     assert chunk.deployment == "homes"
     assert chunk.offset == group.last_offset
     assert table.num_rows == 4
-    assert table["prediction_id"].to_pylist()[:3] == texts(np.frombuffer(first, np.uint8).reshape(3, 16)).to_pylist()
+    assert (
+        table["prediction_id"].to_pylist()[:3]
+        == texts(np.frombuffer(first, np.uint8).reshape(3, 16)).to_pylist()
+    )
     assert table["age"].to_pylist() == [1.5, None, 0.0, 1.5]
     assert table["town"].to_pylist() == ["Łódź", None, "b", "Łódź"]
     assert table["job"].to_pylist() == [3, None, 2**53 + 1, 3]
@@ -84,7 +95,11 @@ def test_large_batches_are_cut_into_events_that_fit_a_message(monkeypatch: pytes
     assert max(part.row_count for part in parts) <= 10
 
 
-@given(st.lists(st.tuples(st.floats(allow_infinity=False), st.text(), st.integers(-(2**63), 2**63 - 1)), max_size=20))
+@given(
+    st.lists(
+        st.tuples(st.floats(allow_infinity=False), st.text(), st.integers(-(2**63), 2**63 - 1)), max_size=20
+    )
+)
 def test_packing_keeps_every_value(rows: list[tuple[float, str, int]]) -> None:
     packing = RowPacking(COLUMNS)
     age, town, job = packing.unpack([(len(rows), packing.pack([list(row) for row in rows]))])

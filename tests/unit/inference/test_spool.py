@@ -155,9 +155,10 @@ def test_a_full_disk_leaves_no_half_event(tmp_path: Path, monkeypatch: pytest.Mo
     append(spool, 1)
     real = os.write
 
-
     def nearly_full(descriptor: int, data: bytes) -> int:
-        monkeypatch.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+        monkeypatch.setattr(
+            os, "write", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device"))
+        )
         return real(descriptor, data[:10])
 
     monkeypatch.setattr(os, "write", nearly_full)
