@@ -5,6 +5,7 @@ JSON-like rows value by value. Both give the same verdict in the same words, bec
 check of single values.
 """
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from google.protobuf.struct_pb2 import Struct
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 MAX_DECODED_BYTES = 256 * 1024 * 1024
 MAX_SHOWN_VALUES = 12
+MAX_CODE_TABLE = 65_536
 
 Value = float | int | str | bool | None
 
@@ -118,9 +120,36 @@ class Column:
             bad |= values > self.maximum
         if not self.allow_missing:
             bad |= missing
-        return pa.array(values, pa.float64(), mask=missing | bad), bad
+        refused = missing | bad
+        return pa.array(values, pa.float64(), mask=refused if refused.any() else None), bad
+
+    @functools.cached_property
+    def _known_codes(self) -> tuple[int, np.ndarray] | None:
+        """The allowed codes as a table over their range, with its lowest; `None` when all are, or the range is wide."""
+        if not self.allowed:
+            return None
+        lowest, span = min(self.allowed), max(self.allowed) - min(self.allowed) + 1
+        if span > MAX_CODE_TABLE:
+            return None
+        table = np.zeros(span + 1, bool)
+        table[[code - lowest for code in self.allowed]] = True
+        return lowest, table
+
+    def _all_codes_known(self, values: np.ndarray) -> bool:
+        """Whether every one of the codes, int64 `(N,)`, may be there: the usual case, found without a sort."""
+        if self.allowed is None:
+            return not bool((values == INT64_MIN).any())
+        if self._known_codes is None:
+            return False
+        lowest, table = self._known_codes
+        positions = (values.view(np.uint64) - np.uint64(lowest % 2**64)).clip(max=len(table) - 1)
+        return bool(table[positions].all())
 
     def _check_codes(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
+        if array.null_count == 0 and pa.types.is_integer(array.type) and not pa.types.is_uint64(array.type):
+            codes = array.cast(pa.int64())
+            if self._all_codes_known(codes.to_numpy(zero_copy_only=False)):
+                return codes, np.zeros(len(codes), bool)
         missing = _null_mask(array)
         if pa.types.is_integer(array.type):
             if pa.types.is_uint64(array.type):
@@ -260,9 +289,9 @@ class RowSchema:
                 bad |= refused
                 bad_of.append((column, source, refused))
         rows = pa.RecordBatch.from_arrays(columns, names=list(self.names))
-        accepted = np.flatnonzero(~bad)
         if not bad_of:
-            return CheckedRows(rows, accepted, [])
+            return CheckedRows(rows, np.arange(table.num_rows), [])
+        accepted = np.flatnonzero(~bad)
         return CheckedRows(rows.take(pa.array(accepted)), accepted, _rejections(bad_of, bad))
 
     def _check_structs(self, rows: Sequence[Struct]) -> CheckedRows:
