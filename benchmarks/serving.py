@@ -189,6 +189,7 @@ async def run(seconds: float) -> None:
             "BOARFISH_HOME": str(home),
             "BOARFISH_INFERENCE_ADDRESS": f"127.0.0.1:{port}",
             "BOARFISH_INFERENCE_METRICS_ADDRESS": "",
+            "BOARFISH_SPOOL_MAX_BYTES": str(16 * 1024**3),
             "BOARFISH_INGESTION_ADDRESS": f"127.0.0.1:{free_port()}",
             "BOARFISH_MONITORING_ADDRESS": f"127.0.0.1:{free_port()}",
         }
