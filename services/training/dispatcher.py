@@ -7,7 +7,6 @@ when it ended. All state is in the book, so the service may be killed at any poi
 
 import asyncio
 import logging
-import os
 import shutil
 import sys
 import time
@@ -154,7 +153,7 @@ class Dispatcher:
             lake=str(settings.lake_path),
             models=str(settings.models_path),
             mlflow=str(settings.mlflow_path),
-            threads=settings.training_threads or os.cpu_count() or 1,
+            threads=settings.worker_threads,
         )
         await asyncio.to_thread(folder.write, order, job.task)
         command = [sys.executable, "-m", "services.training.worker", str(folder.path)]

@@ -86,7 +86,9 @@ def _quality(task: task_pb2.Task, version: training_pb2.ModelVersion, valid_coun
         f"| Metric | This model | {_capital(baseline.rule)} |",
         "| --- | --- | --- |",
     ]
-    for name, estimate in version.metrics.items():
+    # A proto map has no order of its own.
+    for name in sorted(version.metrics, key=_place):
+        estimate = version.metrics[name]
         beside = _shown(baseline.baseline) if name == baseline.metric else ""
         lines.append(f"| {METRIC_NAMES.get(name, name)} | {_shown(estimate)} | {beside} |")
     warnings = [
@@ -166,6 +168,11 @@ def _making(version: training_pb2.ModelVersion, parameters: Mapping[str, str]) -
         "| --- | --- |",
     ]
     return "\n".join([*lines, *(f"| {_cell(name)} | {_cell(value)} |" for name, value in parameters.items())])
+
+
+def _place(metric: str) -> tuple[int, str]:
+    known = list(METRIC_NAMES)
+    return (known.index(metric) if metric in METRIC_NAMES else len(known), metric)
 
 
 def _split(split: task_pb2.Split) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 INTERVAL_S = 0.1
 READING_SHARE = 0.02
+# Time left is not guessed from less of the job than this.
+LEAST_FRACTION = 0.03
 
 
 class Reporter:
@@ -59,7 +61,11 @@ class Reporter:
         latest.rows_per_s = progress.rows_per_s
         for name, value in progress.metrics.items():
             latest.metrics[name] = value
-        self._tell(self._whole(progress.fraction_done * fit_share), at_once=at_once)
+        whole = self._whole(progress.fraction_done * fit_share)
+        if self._began is None:
+            # Imports and set-up before it say nothing of the rate of work.
+            self._began = (self._clock(), whole)
+        self._tell(whole, at_once=at_once)
 
     def _whole(self, fraction: float) -> float:
         before = sum(self._shares[: self._index])
@@ -70,9 +76,7 @@ class Reporter:
         if not at_once and now - self._sent_at < INTERVAL_S:
             return
         self._latest.fraction_done = fraction
-        if self._began is None and fraction > 0:
-            self._began = (now, fraction)
-        if self._began is not None and fraction - self._began[1] > 0.01:
+        if self._began is not None and fraction - self._began[1] >= LEAST_FRACTION:
             rate = (fraction - self._began[1]) / max(now - self._began[0], 1e-6)
             self._latest.time_left.FromMilliseconds(round(1000 * (1 - fraction) / rate))
         self._sent_at = now

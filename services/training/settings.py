@@ -1,5 +1,6 @@
 """Settings of the training service, read once in its entry point."""
 
+import os
 from pathlib import Path
 
 from pydantic import Field
@@ -17,7 +18,7 @@ class TrainingSettings(Settings):
         default=1000, ge=1, le=100_000, description="Jobs that may wait; one more is refused."
     )
     training_threads: int = Field(
-        default=0, ge=0, le=1024, description="Threads a worker computes with; 0: as many as there are cores."
+        default=0, ge=0, le=1024, description="Threads a worker computes with; 0: half of the cores."
     )
     training_resume_limit: int = Field(
         default=3, ge=0, le=100, description="How often a job whose worker was killed is taken up again."
@@ -28,6 +29,11 @@ class TrainingSettings(Settings):
         le=60,
         description="How long a worker may take to stop before it is killed, in seconds.",
     )
+
+    @property
+    def worker_threads(self) -> int:
+        """Threads of one worker. Services share the machine: threads that wait for a core make it slower."""
+        return self.training_threads or max(1, (os.cpu_count() or 1) // 2)
 
     @property
     def jobs_path(self) -> Path:

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SMALL_FILES = (MODEL_CARD, EVALUATION, TASK)
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "GIT_PYTHON_REFRESH": "quiet"}
+QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
 
 
 class Tracker:

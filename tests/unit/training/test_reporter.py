@@ -72,7 +72,10 @@ def test_numbers_are_told_at_most_ten_times_a_second_and_a_new_stage_at_once(rep
 
 def test_time_left_follows_from_the_work_of_this_process(reporter, told, clock):
     reporter.stage("net: preparing", index=0, model="net")
-    clock.now = 10.0
+    clock.now = 30.0
+    reporter.fitting(fitting(0.0), 1.0)
+    assert not told[-1].HasField("time_left")
+    clock.now = 40.0
     reporter.fitting(fitting(1.0), 1.0)
     seconds = told[-1].time_left.ToMilliseconds() / 1000
     assert seconds == pytest.approx(10 * (0.98 * 0.25) / (0.98 * 0.75), rel=0.01)
