@@ -78,13 +78,13 @@ class Evaluation:
 
 def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
     """Evaluates `score`, float32 `(N,)` from 0 to 1, on the validation rows of `prepared`."""
+    from models import metrics
     from models.baseline import compare_with_baseline
 
-    from models import metrics
-
     task = prepared.task
-    label = prepared.valid.label
+    label, train_label = prepared.valid.label, prepared.train.label
     assert label is not None, "validation rows have labels"
+    assert train_label is not None, "training rows have labels"
     threshold = task.decision.threshold
     found = {
         "auc": metrics.auc(label, score),
@@ -92,9 +92,7 @@ def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
         "brier": metrics.brier(label, score),
         "log_loss": metrics.log_loss(label, score),
     }
-    compared = compare_with_baseline(
-        prepared.train.label, label, score, METRIC_OF[task.training.metric], threshold
-    )
+    compared = compare_with_baseline(train_label, label, score, METRIC_OF[task.training.metric], threshold)
     baseline = training_pb2.BaselineComparison(
         rule=compared.rule,
         metric=compared.metric,

@@ -86,8 +86,8 @@ def _times(column: pa.ChunkedArray) -> np.ndarray:
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return np.unique(column.fill_null("").to_numpy(), return_inverse=True)[1]
-    return np.nan_to_num(column.cast(pa.float64()).to_numpy(), nan=-np.inf)
+        return np.asarray(np.unique(column.fill_null("").to_numpy(), return_inverse=True)[1])
+    return np.asarray(np.nan_to_num(column.cast(pa.float64()).to_numpy(), nan=-np.inf))
 
 
 def _mask(column: pa.ChunkedArray) -> np.ndarray:
