@@ -67,6 +67,7 @@ class LakeTable:
         self.uri = uri
         self._options = dict(storage_options)
         self._handle: object | None = None
+        self._opened: tuple[int, ds.Dataset] | None = None
 
     def exists(self) -> bool:
         """Whether its first rows have been acknowledged."""
@@ -154,7 +155,11 @@ class LakeTable:
         handle = self._open()
         if handle is None:
             raise FileNotFoundError(f"{self.uri} has no rows yet")
-        return handle.to_pyarrow_dataset()  # type: ignore[attr-defined]
+        version = handle.version()  # type: ignore[attr-defined]
+        if self._opened is None or self._opened[0] != version:
+            # Laying out every file's statistics costs more than reading a small batch: once a version is enough.
+            self._opened = (version, handle.to_pyarrow_dataset())  # type: ignore[attr-defined]
+        return self._opened[1]
 
     def _open(self) -> "object | None":
         from deltalake import DeltaTable

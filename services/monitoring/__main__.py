@@ -49,6 +49,7 @@ async def start(harness: Harness) -> None:
         Detection(engine, references, write_lock),
         windows,
         service.publish,
+        full_rows=settings.monitoring_batch_rows,
         poll_interval_s=settings.poll_interval_s,
         idle_interval_s=settings.idle_interval_s,
     )

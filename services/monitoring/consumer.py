@@ -80,7 +80,7 @@ class Consumer:
             self._references.refresh(connection)
 
     def step(self, deployment: str) -> int:
-        """Counts the next batch of a deployment; how many rows of the lake it read, 0 when nothing is new."""
+        """Counts the next batch of a deployment: how many rows of the lake it read, 0 when nothing is new."""
         with self._engine.connect() as connection:
             position = positions(connection).get(deployment, Position(deployment))
             waiting = _waiting(connection, deployment)

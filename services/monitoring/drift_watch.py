@@ -17,7 +17,7 @@ counts of the last days are read back from the profiles of those days.
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ class DriftWatch:
 
     def state(self) -> dict[str, Any]:
         """As JSON can hold it."""
-        return {name: asdict(state) for name, state in self._states.items()}
+        return {name: dict(vars(state)) for name, state in self._states.items()}
 
     def remember(self, day: int, counts: Mapping[str, Counts]) -> None:
         """Takes up a day that was looked at before the process started."""
@@ -107,7 +107,7 @@ class DriftWatch:
         matters = base + self._watch.drift_distance
         moved_on = -1
         if change.distance >= matters and self._sure(day, column, change, base):
-            moved_on = self._began(column, window)
+            moved_on = self._began(day, column, window, settled=bool(base))
             state.alerted = True
             state.levels = []
         state.levels = [*state.levels, round(change.distance, 4)][-KEPT_LEVELS:]
@@ -134,7 +134,12 @@ class DriftWatch:
         total: Counts = np.sum(found, axis=0)
         return total
 
-    def _began(self, column: str, window: Counts) -> int:
-        days = list(self._days)
-        index = began(np.stack([counts[column] for _, counts in days]), window, self._reference[column])
-        return days[index][0]
+    def _began(self, day: int, column: str, window: Counts, *, settled: bool) -> int:
+        """The day on which the change began, beside the reference or, for a column that had settled, its level before."""
+        days = [(when, counts[column]) for when, counts in self._days]
+        before = self._reference[column]
+        if settled:
+            before = np.sum(
+                [counts for when, counts in days if when <= day - 2 * self._watch.window_days], axis=0
+            )
+        return days[began(np.stack([counts for _, counts in days]), window, before)][0]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from boarfish.v1 import common_pb2, monitoring_pb2, task_pb2
 
 SIMULATED = " (simulated)"
+NEARLY = 0.8
 
 
 def per_cent(share: float) -> str:
@@ -54,7 +55,10 @@ def column_sentence(task: task_pb2.Task, column: str, shares: Sequence[monitorin
     """What a column's distance is most due to: `DIS: value 1 (with a disability) went from 11 % to 89 %`."""
     if not shares:
         return ""
-    most = max(shares, key=lambda share: _contribution(share.window_share, share.reference_share))
+    sizes = [_contribution(share.window_share, share.reference_share) for share in shares]
+    # Where two values traded places, the one that grew says it best.
+    large = [share for share, size in zip(shares, sizes, strict=True) if size >= NEARLY * max(sizes)]
+    most = max(large, key=lambda share: share.window_share - share.reference_share)
     name = meaning(task, column, most.value)
     return f"{column}: {name} went from {per_cent(most.reference_share)} to {per_cent(most.window_share)}"
 

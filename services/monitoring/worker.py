@@ -9,6 +9,7 @@ then, and loses nothing.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from enum import IntEnum
 
 from boarfish.v1 import monitoring_pb2
 
@@ -24,6 +25,14 @@ WARMED_WINDOWS = 8
 BACK_OFF = 1.5
 
 
+class Pace(IntEnum):
+    """How a turn went: nothing was new, all that was new is done, or more is waiting."""
+
+    IDLE = 0
+    STEADY = 1
+    FULL = 2
+
+
 class Worker:
     """Follows all deployments of a lake until it is stopped."""
 
@@ -35,6 +44,7 @@ class Worker:
         windows: Windows,
         publish: Callable[[Sequence[monitoring_pb2.Alert]], None],
         *,
+        full_rows: int,
         poll_interval_s: float,
         idle_interval_s: float,
     ) -> None:
@@ -43,6 +53,7 @@ class Worker:
         self._detection = detection
         self._windows = windows
         self._publish = publish
+        self._full_rows = full_rows
         self._poll_s = poll_interval_s
         self._idle_s = max(poll_interval_s, idle_interval_s)
         self._stopping = asyncio.Event()
@@ -54,9 +65,9 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 try:
-                    busy, changed = await asyncio.to_thread(self.turn)
+                    pace, changed = await asyncio.to_thread(self.turn)
                     self._publish(changed)
-                    pause_s = 0.0 if busy else min(max(self._poll_s, pause_s * BACK_OFF), self._idle_s)
+                    pause_s = self._pause(pace, pause_s)
                 except Exception:
                     pause_s = min(max(self._poll_s, pause_s * 2), RETRY_LIMIT_S)
                     logger.exception("following the lake failed", extra={"retry_after_s": pause_s})
@@ -69,24 +80,29 @@ class Worker:
         self._stopping.set()
         await self._done.wait()
 
-    def turn(self) -> tuple[bool, list[monitoring_pb2.Alert]]:
-        """One batch and the looks that are due, of every deployment.
-
-        Whether there was any, and the alerts that changed.
-        """
+    def turn(self) -> tuple[Pace, list[monitoring_pb2.Alert]]:
+        """One batch and the looks that are due, of every deployment: how it went, and the alerts that changed."""
         self._consumer.refresh_references()
-        busy = False
+        pace = Pace.IDLE
         changed: dict[str, monitoring_pb2.Alert] = {}
         names = self._lake.names(TableKind.PREDICTIONS)
         for name in names:
-            busy = self._consumer.step(name) > 0 or busy
+            count = self._consumer.step(name)
             more, alerts = self._detection.step(name)
-            busy = more or busy
             changed.update({alert.id: alert for alert in alerts})
-        if not busy:
-            for name in names:
-                busy = self._windows.warm(name, WARMED_WINDOWS) or busy
-        return busy, list(changed.values())
+            # A batch that is not full was all that there was: what comes next is left to gather.
+            mine = Pace.FULL if more or count >= self._full_rows else Pace.STEADY if count else Pace.IDLE
+            pace = max(pace, mine)
+        if pace is Pace.IDLE and any(self._windows.warm(name, WARMED_WINDOWS) for name in names):
+            pace = Pace.FULL
+        return pace, list(changed.values())
+
+    def _pause(self, pace: Pace, before_s: float) -> float:
+        if pace is Pace.FULL:
+            return 0.0
+        return (
+            self._poll_s if pace is Pace.STEADY else min(max(self._poll_s, before_s * BACK_OFF), self._idle_s)
+        )
 
     async def _rest(self, pause_s: float) -> None:
         try:
