@@ -266,7 +266,8 @@ async def _single(
         ours, torch = found["Boarfish Predict"], found["TorchServe REST"]
         latency = ours.quantile_ms(0.5) / found["bare grpc.aio + ONNX Runtime"].quantile_ms(0.5)
         print(
-            f"  latency {latency:.2f} of the bare server's; {ours.rate / torch.rate:.1f} times TorchServe's calls/s"
+            f"  latency {latency:.2f} of the bare server's; "
+            f"{ours.rate / torch.rate:.1f} times TorchServe's calls/s"
         )
     await client.aclose()
 

@@ -191,7 +191,7 @@ class Deployments:
                 raise InvalidArgument.of(
                     FieldViolation(
                         "shadow.model_version",
-                        f"was trained for another task ({shadow.task.name}) or other columns than the champion "
+                        f"was trained for another task ({shadow.task.name}) or columns than the champion "
                         f"({champion.task.name})",
                     )
                 )

@@ -29,7 +29,7 @@ _CONTENT = struct.Struct(
     "<IBqqqH"
 )  # rows, encoding, event, logged, latency in microseconds, length of simulation
 _TIME = pa.timestamp("us", "UTC")
-# Codes are small numbers in wide columns: on disk they take a fifth, for less time than writing the rest would.
+# Codes are small numbers in wide columns: on disk they take a fifth, in less time than the rest would.
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="lz4", use_threads=False)
 
 

@@ -226,6 +226,7 @@ async def test_hostile_messages_are_refused_and_forgotten(services: Services) ->
         raw = channel.unary_unary("/boarfish.v1.InferenceService/Predict", None, None)
         await stub.Predict(arrow_request(people(20_000)))
         before = process.memory_info().rss
+        codes = set()
         for number in range(400):
             if number % 2:
                 call = raw(generator.randbytes(generator.randint(0, 300)), timeout=10)
@@ -237,10 +238,8 @@ async def test_hostile_messages_are_refused_and_forgotten(services: Services) ->
                 call = stub.Predict(
                     inference_pb2.PredictRequest(deployment="employment", batch=batch), timeout=10
                 )
-            try:
-                await call
-            except grpc.aio.AioRpcError as error:
-                assert error.code() == grpc.StatusCode.INVALID_ARGUMENT, error
+            codes.add(await call.code())
+        assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.INVALID_ARGUMENT}
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await raw(bytes(100 * 1024 * 1024), timeout=30)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

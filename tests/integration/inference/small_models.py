@@ -32,7 +32,8 @@ class Handler:
         folder = context.system_properties["model_dir"]
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
-        self.session = ort.InferenceSession(f"{folder}/model.onnx", options, providers=["CPUExecutionProvider"])
+        providers = ["CPUExecutionProvider"]
+        self.session = ort.InferenceSession(f"{folder}/model.onnx", options, providers=providers)
         self.manifest = context.manifest
 
     def handle(self, data, context):

@@ -19,6 +19,8 @@ from services.inference.settings import InferenceSettings
 from tests.integration.inference.requests import PERSON, deployment_request, rows_request
 from tests.integration.inference.small_models import add_model, employment
 
+CALLER = str(Path(__file__).parent / "triton_caller.py")
+
 
 @pytest.fixture
 async def served(inference_settings: InferenceSettings) -> AsyncIterator[Any]:
@@ -54,7 +56,7 @@ async def test_tritonclient_gets_the_answers_of_predict(served: Any) -> None:
     stub, _, port = served
     rows = [{**PERSON, "AGEP": age} for age in (20, 50, 80)]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, str(Path(__file__).parent / "triton_caller.py"), f"127.0.0.1:{port}", "employment", json.dumps(rows),
+        sys.executable, CALLER, f"127.0.0.1:{port}", "employment", json.dumps(rows),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     out, errors = await process.communicate()
