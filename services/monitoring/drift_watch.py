@@ -135,7 +135,7 @@ class DriftWatch:
         return total
 
     def _began(self, day: int, column: str, window: Counts, *, settled: bool) -> int:
-        """The day on which the change began, beside the reference or, for a column that had settled, its level before."""
+        """The day on which the change began; for a column that had settled, beside its level before."""
         days = [(when, counts[column]) for when, counts in self._days]
         before = self._reference[column]
         if settled:

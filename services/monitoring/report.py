@@ -1,23 +1,20 @@
 """The report of an audit: everything that it looked at as JSON, and the same as a page that stands on its
 own.
 
-What goes in is gathered here; how it is laid out for people is `audit.reports`'.
+What goes in is gathered here; how it is laid out for people stands in `report.html.j2` beside this module.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from boarfish.v1 import monitoring_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-
-def render_html(r):
-    return "<html></html>"
-
-
+from services.monitoring import comparison
 from services.monitoring.findings import Facts, baseline
 
 REPORT_VERSION = 1
@@ -79,8 +76,20 @@ def build(audit: monitoring_pb2.Audit, facts: Facts) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> str:
-    """The report as one HTML page."""
-    return render_html(report)
+    """The report as one HTML page that needs nothing else. All texts are escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters.update(
+        day=lambda text: text[:10],
+        words=lambda name: name.replace("_", " ").capitalize(),
+        share=lambda value: "unknown" if value is None else f"{100 * value:.1f} %",
+        estimate=_interval,
+        gap=lambda found: f"{100 * found['value']:+.1f} points",
+    )
+    return environment.get_template("report.html.j2").render(r=report, rates=comparison.RATES)
 
 
 def gaps_in_days(windows: Sequence[monitoring_pb2.Window], window_days: int) -> list[dict[str, str]]:
@@ -127,6 +136,16 @@ def _clean(value: Any) -> Any:
     if value in ("NaN", "Infinity", "-Infinity"):
         return None
     return _number(value) if isinstance(value, float) else value
+
+
+def _interval(found: dict[str, Any]) -> str:
+    """`81.2 % (80.1 % to 82.3 %)`."""
+    if found["value"] is None:
+        return "unknown"
+    value = f"{100 * found['value']:.1f} %"
+    if found["lower"] is None or found["upper"] is None:
+        return value
+    return f"{value} ({100 * found['lower']:.1f} % to {100 * found['upper']:.1f} %)"
 
 
 def _number(value: float) -> float | None:

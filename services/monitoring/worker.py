@@ -81,7 +81,7 @@ class Worker:
         await self._done.wait()
 
     def turn(self) -> tuple[Pace, list[monitoring_pb2.Alert]]:
-        """One batch and the looks that are due, of every deployment: how it went, and the alerts that changed."""
+        """One batch and the looks that are due, of each deployment: how it went, and which alerts changed."""
         self._consumer.refresh_references()
         pace = Pace.IDLE
         changed: dict[str, monitoring_pb2.Alert] = {}
