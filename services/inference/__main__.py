@@ -67,11 +67,11 @@ async def start(harness: Harness) -> None:
         OpenInferenceService(deployments, predictor),
         open_inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"],
     )
-    _forget_what_stays()
 
 
-def _forget_what_stays() -> None:
-    """Takes what was loaded out of the garbage collector's rounds, which would stop the loop for milliseconds."""
+async def _start_process(harness: Harness) -> None:
+    """Starts, then takes what stays loaded out of the garbage collector's rounds."""
+    await start(harness)
     gc.collect()
     gc.freeze()
 
@@ -79,7 +79,7 @@ def _forget_what_stays() -> None:
 def main() -> None:
     """Runs until it is told to stop."""
     settings = read_settings(InferenceSettings)
-    run("inference", settings.inference_address, settings, start)
+    run("inference", settings.inference_address, settings, _start_process)
 
 
 if __name__ == "__main__":
