@@ -1,6 +1,7 @@
 """A baseline first: does the model beat a trivial rule, and by how much?
 
-The rule is always to say the class that is most common among the training rows; as a score, always their share of positives.
+The rule is always to say the class that is most common among the training rows; as a score, always their
+share of positives.
 """
 
 import math
@@ -16,7 +17,9 @@ RULE = "always the majority class"
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """Model and rule on the same validation rows; `difference` is model minus rule, `better` when its interval lies above 0."""
+    """Model and rule on the same validation rows; `difference` is model minus rule, `better` when its
+    interval lies above 0.
+    """
 
     rule: str
     metric: str
@@ -28,19 +31,27 @@ class BaselineComparison:
 
 
 def compare_with_baseline(
-    train_label: npt.ArrayLike, valid_label: npt.ArrayLike, valid_score: npt.ArrayLike, metric: str, threshold: float = 0.5
+    train_label: npt.ArrayLike,
+    valid_label: npt.ArrayLike,
+    valid_score: npt.ArrayLike,
+    metric: str,
+    threshold: float = 0.5,
 ) -> BaselineComparison:
     """Compares by `metric`, "auc" or "accuracy". With one class in validation, or no rows, nothing is better.
 
     The accuracy's difference is paired: both judge the same rows. The rule's AUC is 0.5 by its nature.
     """
     label = np.asarray(valid_label, float)
-    share = float(np.mean(train_label)) if len(np.asarray(train_label)) else 0.5
+    share = float(np.mean(np.asarray(train_label, float))) if len(np.asarray(train_label)) else 0.5
     if metric == "auc":
         model = auc(label, valid_score)
         baseline = Estimate(0.5 if not math.isnan(model.value) else math.nan, 0.5, 0.5, count=model.count)
         difference = Estimate(
-            model.value - 0.5, model.lower - 0.5, model.upper - 0.5, count=model.count, warnings=model.warnings
+            model.value - 0.5,
+            model.lower - 0.5,
+            model.upper - 0.5,
+            count=model.count,
+            warnings=model.warnings,
         )
     elif metric == "accuracy":
         constant = np.full(len(label), 1.0 if share >= 0.5 else 0.0)
@@ -50,7 +61,9 @@ def compare_with_baseline(
     else:
         raise ValueError(f"metric is {metric!r}; must be auc or accuracy")
     better = difference.lower > 0
-    return BaselineComparison(RULE, metric, baseline, model, difference, better, _statement(metric, model, difference, better))
+    return BaselineComparison(
+        RULE, metric, baseline, model, difference, better, _statement(metric, model, difference, better)
+    )
 
 
 def _statement(metric: str, model: Estimate, difference: Estimate, better: bool) -> str:

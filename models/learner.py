@@ -1,7 +1,8 @@
 """The training loop: fit, epoch and batch on one screen; everything else is a callback.
 
-Events come in the order in which `Callback` lists them. A callback may end a batch, an epoch or the fit by an exception; `after_fit` is
-always called. The loop of Howard and Gugger's miniai (course 22p2) was studied for it.
+Events come in the order in which `Callback` lists them. A callback may end a batch, an epoch or the fit by an
+exception; `after_fit` is always called. The loop of Howard and Gugger's miniai (course 22p2) was studied for
+it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,13 +18,16 @@ Batch = tuple[Tensor, ...]
 
 
 class Learner:
-    """A model, its data and how it learns. `train_batches(epoch)` and `valid_batches()` give batches on the device."""
+    """A model, its data and how it learns. `train_batches(epoch)` and `valid_batches()` give batches on the
+    device.
+    """
 
     def __init__(
         self,
         model: nn.Module,
         loss_function: Callable[[Tensor, Tensor], Tensor],
         optimizer: torch.optim.Optimizer,
+        *,
         train_batches: Callable[[int], Sequence[Any]],
         valid_batches: Callable[[], Iterable[Batch]],
         callbacks: Iterable[Callback] = (),
@@ -41,7 +45,9 @@ class Learner:
         self.prediction = self.loss = torch.tensor(float("nan"))
 
     def fit(self, epoch_count: int) -> None:
-        """Trains until `epoch_count` epochs are done, counted from where `epoch`, `batch_index` and `step` stand."""
+        """Trains until `epoch_count` epochs are done, counted from where `epoch`, `batch_index` and `step`
+        stand.
+        """
         self.epoch_count = epoch_count
         try:
             self._call("before_fit")

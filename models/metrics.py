@@ -1,7 +1,8 @@
 """How good scores are, each with an interval. `label` is 0 or 1 and `score` from 0 to 1, both `(N,)`.
 
-With too little data the value is NaN and a warning says what is lacking. Sources: DeLong and others, "Comparing the areas under two or
-more correlated ROC curves", Biometrics 1988, in the rank form of Sun and Xu 2014; Wilson 1927.
+With too little data the value is NaN and a warning says what is lacking. Sources: DeLong and others,
+"Comparing the areas under two or more correlated ROC curves", Biometrics 1988, in the rank form of Sun and Xu
+2014; Wilson 1927.
 """
 
 import math
@@ -16,7 +17,9 @@ Z = 1.959963984540054
 
 @dataclass(frozen=True)
 class Estimate:
-    """`value` with an interval of coverage `confidence`, from `count` rows; NaN where there is too little data."""
+    """`value` with an interval of coverage `confidence`, from `count` rows; NaN where there is too little
+    data.
+    """
 
     value: float
     lower: float = math.nan
@@ -44,7 +47,9 @@ def mean_estimate(values: npt.ArrayLike, *, low: float = -math.inf, high: float 
 
 
 def auc(label: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
-    """Area under the ROC curve with DeLong's interval: 0.5 is chance, 1 perfect. Unknown unless both classes are there."""
+    """Area under the ROC curve with DeLong's interval: 0.5 is chance, 1 perfect. Unknown unless both classes
+    are there.
+    """
     from scipy.stats import rankdata
 
     y, s = np.asarray(label) > 0.5, np.asarray(score, float)
@@ -78,6 +83,8 @@ def brier(label: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
 
 
 def log_loss(label: npt.ArrayLike, score: npt.ArrayLike) -> Estimate:
-    """Mean negative log likelihood in nats: 0 perfect, 0.693 for always one half. Scores are kept 1e-7 from 0 and 1."""
+    """Mean negative log likelihood in nats: 0 perfect, 0.693 for always one half. Scores are kept 1e-7 from 0
+    and 1.
+    """
     y, s = np.asarray(label, float), np.clip(np.asarray(score, float), 1e-7, 1 - 1e-7)
     return mean_estimate(-(y * np.log(s) + (1 - y) * np.log1p(-s)), low=0.0)

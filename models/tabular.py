@@ -66,7 +66,9 @@ class FittedTabularNet:
 
         with TemporaryDirectory() as folder:
             self.save(Path(folder))
-            write_archive(path, [Path(folder) / WEIGHTS, Path(folder) / SPEC, NET_CODE], name=name, version=version)
+            write_archive(
+                path, [Path(folder) / WEIGHTS, Path(folder) / SPEC, NET_CODE], name=name, version=version
+            )
 
 
 def fit_tabular_net(
@@ -81,7 +83,8 @@ def fit_tabular_net(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FittedTabularNet:
-    """Trains a net, or goes on from the checkpoint in `checkpoint_folder` to the same weights (bit for bit on a CPU).
+    """Trains a net, or goes on from the checkpoint in `checkpoint_folder` to the same weights (bit for bit on
+    a CPU).
 
     `device`: "cuda", "cpu", ...; by default the GPU where there is one, in bfloat16 where it can.
 
@@ -100,7 +103,7 @@ def fit_tabular_net(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     torch.manual_seed(seed)
     net = _new_net(train, config).to(place)
-    batches = _Batches(train, valid, net.spec, config.batch_size, seed, place)
+    batches = _Batches(train, valid, net.spec, config.batch_size, seed=seed, place=place)
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
@@ -108,15 +111,17 @@ def fit_tabular_net(
         net,
         _loss,
         optimizer,
-        batches.train,
-        batches.valid,
-        [
+        train_batches=batches.train,
+        valid_batches=batches.valid,
+        callbacks=[
             OneCycle(config.learning_rate, config.epochs * batches.count),
             Report(KIND, on_progress, _metrics),
             Checkpoint(checkpoint_folder, should_stop),
         ],
     )
-    with torch.autocast(place.type, torch.bfloat16, enabled=place.type == "cuda" and torch.cuda.is_bf16_supported()):
+    with torch.autocast(
+        place.type, torch.bfloat16, enabled=place.type == "cuda" and torch.cuda.is_bf16_supported()
+    ):
         learner.fit(config.epochs)
     net.settle_unseen(batches.train_index)
     return FittedTabularNet(net.cpu().eval(), schema)
@@ -126,7 +131,7 @@ class _Batches:
     """Rows as tensors on the device, cut into batches by a fresh order each epoch."""
 
     def __init__(
-        self, train: TabularRows, valid: TabularRows, spec: Any, batch_size: int, seed: int, place: Any
+        self, train: TabularRows, valid: TabularRows, spec: Any, batch_size: int, *, seed: int, place: Any
     ) -> None:
         import torch
 
@@ -146,7 +151,9 @@ class _Batches:
         """Batches of an epoch; their order depends on seed and epoch alone."""
         import torch
 
-        order = torch.randperm(len(self._train[2]), generator=torch.Generator().manual_seed(self._seed * 100_003 + epoch))
+        order = torch.randperm(
+            len(self._train[2]), generator=torch.Generator().manual_seed(self._seed * 100_003 + epoch)
+        )
         return _Epoch(self._train, order.to(self._train[2].device), self._batch_size, range(self.count))
 
     def valid(self) -> Any:
@@ -183,7 +190,10 @@ def _check(train: TabularRows, valid: TabularRows) -> None:
     if len(train) < 2:
         raise TrainingFailed(f"There are {len(train)} training rows; a net needs two at least.")
     if train.label.min() == train.label.max():
-        raise TrainingFailed("Every training row has the same label, so there is nothing to tell apart. Add rows of the other class.")
+        raise TrainingFailed(
+            "Every training row has the same label, so there is nothing to tell apart. "
+            "Add rows of the other class."
+        )
 
 
 def _new_net(train: TabularRows, config: TabularNetConfig) -> Any:
@@ -194,9 +204,12 @@ def _new_net(train: TabularRows, config: TabularNetConfig) -> Any:
             means=tuple(_mean(column) for column in train.numeric.T),
             deviations=tuple(_deviation(column) for column in train.numeric.T),
             code_values=tuple(
-                tuple(int(value) for value in np.unique(column[column != MISSING_CODE])) for column in train.code.T
+                tuple(int(value) for value in np.unique(column[column != MISSING_CODE]))
+                for column in train.code.T
             ),
-            category_values=tuple(tuple(sorted({text for text in column if text})) for column in train.category.T),
+            category_values=tuple(
+                tuple(sorted({text for text in column if text})) for column in train.category.T
+            ),
             hidden_sizes=config.hidden_sizes or TabularNetConfig.hidden_sizes,
             dropout=config.dropout,
         )

@@ -1,7 +1,8 @@
 """Gradient boosting on histograms, by scikit-learn, behind the same face as the net.
 
-Codes and categories enter as numbers; missing values have a branch of their own. A fit is repeatable to the bit from its seed and
-takes seconds, so a fit that was killed is done again from its first round and gives the same trees: it keeps no checkpoint.
+Codes and categories enter as numbers; missing values have a branch of their own. A fit is repeatable to the
+bit from its seed and takes seconds, so a fit that was killed is done again from its first round and gives the
+same trees: it keeps no checkpoint.
 """
 
 import json
@@ -28,7 +29,9 @@ class FittedTrees:
 
     kind = KIND
 
-    def __init__(self, classifier: Any, schema: TabularSchema, category_values: tuple[tuple[str, ...], ...]) -> None:
+    def __init__(
+        self, classifier: Any, schema: TabularSchema, category_values: tuple[tuple[str, ...], ...]
+    ) -> None:
         self.classifier = classifier
         self.schema = schema
         self.category_values = category_values
@@ -41,9 +44,13 @@ class FittedTrees:
         return self.classifier.predict_proba(inputs)[:, 1].astype(np.float32)  # type: ignore[no-any-return]
 
     def save(self, folder: Path) -> None:
-        """Writes `gradient_boosting.json`: columns and settings. The trees themselves stand in `model.onnx`."""
+        """Writes `gradient_boosting.json`: columns and settings. The trees themselves are in `model.onnx`."""
         about = {
-            "columns": {"numeric": self.schema.numeric, "code": self.schema.code, "category": self.schema.category},
+            "columns": {
+                "numeric": self.schema.numeric,
+                "code": self.schema.code,
+                "category": self.schema.category,
+            },
             "category_values": self.category_values,
             "iterations": self.classifier.n_iter_,
         }
@@ -81,7 +88,8 @@ def fit_gradient_boosting(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FittedTrees:
-    """Fits trees round by round; the same seed and rows give the same trees. `device` and `checkpoint_folder` are not used.
+    """Fits trees round by round; the same seed and rows give the same trees. `device` and `checkpoint_folder`
+    are not used.
 
     Raises:
         TrainingStopped: `should_stop` said so.
@@ -93,7 +101,10 @@ def fit_gradient_boosting(
     if train.label is None or valid.label is None or not len(train):
         raise TrainingFailed("There are no labelled rows to train on.")
     if train.label.min() == train.label.max():
-        raise TrainingFailed("Every training row has the same label, so there is nothing to tell apart. Add rows of the other class.")
+        raise TrainingFailed(
+            "Every training row has the same label, so there is nothing to tell apart. "
+            "Add rows of the other class."
+        )
     values = tuple(tuple(sorted({text for text in column if text})) for column in train.category.T)
     inputs, labels = matrix(train, values), train.label.astype(np.int64)
     classifier = HistGradientBoostingClassifier(
@@ -111,12 +122,17 @@ def fit_gradient_boosting(
             raise TrainingStopped
         classifier.set_params(max_iter=rounds)
         classifier.fit(inputs, labels)
-        on_progress(_progress(fitted, valid, rounds, config.iterations, time.monotonic() - began, len(train)))
+        elapsed_s = time.monotonic() - began
+        on_progress(
+            _progress(fitted, valid, rounds, config.iterations, elapsed_s=elapsed_s, row_count=len(train))
+        )
     return fitted
 
 
 def matrix(rows: TabularRows, category_values: tuple[tuple[str, ...], ...]) -> npt.NDArray[np.float32]:
-    """Inputs of the trees, float32 `(N, F)`: numbers, codes, places of categories; NaN for missing and unknown."""
+    """Inputs of the trees, float32 `(N, F)`: numbers, codes, places of categories; NaN for missing and
+    unknown.
+    """
     codes = np.where(rows.code == MISSING_CODE, np.nan, rows.code).astype(np.float32)
     columns = [rows.numeric, codes]
     for column, values in zip(rows.category.T, category_values, strict=True):
@@ -126,7 +142,7 @@ def matrix(rows: TabularRows, category_values: tuple[tuple[str, ...], ...]) -> n
 
 
 def _progress(
-    fitted: FittedTrees, valid: TabularRows, rounds: int, total: int, elapsed_s: float, row_count: int
+    fitted: FittedTrees, valid: TabularRows, rounds: int, total: int, *, elapsed_s: float, row_count: int
 ) -> Progress:
     from models.metrics import auc, log_loss
 

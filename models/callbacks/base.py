@@ -19,7 +19,9 @@ class CancelFit(Exception):  # noqa: N818
 
 
 class Callback:
-    """Called at every event, lower `order` first; each method may read and change the learner or raise a cancel exception."""
+    """Called at every event, lower `order` first; each method may read and change the learner or raise a
+    cancel exception.
+    """
 
     order: ClassVar[int] = 0
 

@@ -19,10 +19,12 @@ NAME = "checkpoint.pt"
 
 
 class Checkpoint(Callback):
-    """Saves weights, optimizer, random state and position after each epoch and every half minute; resumes bit for bit on a CPU.
+    """Saves weights, optimizer, random state and position after each epoch and every half minute; resumes bit
+    for bit on a CPU.
 
-    The order of batches is a function of seed and epoch and the schedule one of the step, so neither is saved. `should_stop` is asked
-    after each batch: when it says so the position is saved and `TrainingStopped` raised.
+    The order of batches is a function of seed and epoch and the schedule one of the step, so neither is
+    saved. `should_stop` is asked after each batch: when it says so the position is saved and
+    `TrainingStopped` raised.
     """
 
     order: ClassVar[int] = 90
@@ -73,4 +75,9 @@ class Checkpoint(Callback):
             file.flush()
             os.fsync(file.fileno())
         coming.rename(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         self._saved = time.monotonic()

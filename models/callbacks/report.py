@@ -19,7 +19,8 @@ CHECKED_EVERY_STEPS = 50
 
 
 class Report(Callback):
-    """Tells `on_progress` twice a second and after each epoch, with validation loss and `metrics` of scores and labels.
+    """Tells `on_progress` twice a second and after each epoch, with validation loss and `metrics` of scores
+    and labels.
 
     Losses stay on the device and are looked at every 50 steps: reading each one would make the device wait.
     """
@@ -78,8 +79,8 @@ class Report(Callback):
         self._train_loss = float(torch.stack(self._losses[-CHECKED_EVERY_STEPS:]).mean())
         if not math.isfinite(self._train_loss):
             raise TrainingFailed(
-                f"The loss is no number in epoch {learner.epoch + 1}, step {learner.step}. Try a tenth of the learning rate, and look for "
-                "extreme values in the numeric features."
+                f"The loss is no number in epoch {learner.epoch + 1}, step {learner.step}. "
+                "Try a tenth of the learning rate, and look for extreme values in the numeric features."
             )
 
     def _tell(self, learner: "Learner", epoch: int, step: int) -> None:

@@ -1,4 +1,6 @@
-"""Ways to hold rows out for validation. Each gives the indices of training and validation rows, int64, in increasing order."""
+"""Ways to hold rows out for validation. Each gives the indices of training and validation rows, int64, in
+increasing order.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,9 @@ def random_split(row_count: int, validation_share: float, seed: int) -> tuple[In
 
 
 def time_split(times: npt.ArrayLike, validation_share: float) -> tuple[Ints, Ints]:
-    """The latest rows are held out. Rows of one time stay together: those of the cut's time are trained on, where that leaves any."""
+    """The latest rows are held out. Rows of one time stay together: those of the cut's time are trained on,
+    where that leaves any.
+    """
     moments = np.asarray(times)
     held_out = _count(len(moments), validation_share)
     if not held_out:

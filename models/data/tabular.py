@@ -1,7 +1,9 @@
-"""Rows of a table as arrays by kind of column: numbers, codes and categories, the form in which models take them."""
+"""Rows of a table as arrays by kind of column: numbers, codes and categories, the form in which models take
+them.
+"""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +32,8 @@ class TabularSchema:
 class TabularRows:
     """N rows.
 
-    `numeric` float32 `(N, n)`, NaN missing; `code` int64 `(N, n)`, `MISSING_CODE` missing; `category` object `(N, n)` of str, "" missing;
-    `label` float32 `(N,)` of 0 and 1, or `None`.
+    `numeric` float32 `(N, n)`, NaN missing; `code` int64 `(N, n)`, `MISSING_CODE` missing; `category` object
+    `(N, n)` of str, "" missing; `label` float32 `(N,)` of 0 and 1, or `None`.
     """
 
     numeric: Floats
@@ -43,9 +45,14 @@ class TabularRows:
     def from_arrow(cls, table: pa.Table, schema: TabularSchema) -> Self:
         """Reads the schema's columns; the label is read where the table has the target.
 
-        Raises `KeyError` for a column that is lacking and `ValueError` for a label that is neither of the two values.
+        Raises `KeyError` for a column that is lacking and `ValueError` for a label that is neither of the two
+        values.
         """
-        if lacking := [name for name in (*schema.numeric, *schema.code, *schema.category) if name not in table.column_names]:
+        if lacking := [
+            name
+            for name in (*schema.numeric, *schema.code, *schema.category)
+            if name not in table.column_names
+        ]:
             raise KeyError(f"the table lacks {', '.join(lacking)}")
         count = table.num_rows
         numeric = [_numbers(table.column(name)) for name in schema.numeric]
@@ -53,7 +60,10 @@ class TabularRows:
         category = [_texts(table.column(name)) for name in schema.category]
         label = _label(table.column(schema.target), schema) if schema.target in table.column_names else None
         return cls(
-            _columns(numeric, count, np.float32), _columns(code, count, np.int64), _columns(category, count, object), label
+            _columns(numeric, count, np.float32),
+            _columns(code, count, np.int64),
+            _columns(category, count, object),
+            label,
         )
 
     def take(self, indices: npt.ArrayLike) -> "TabularRows":
@@ -66,22 +76,26 @@ class TabularRows:
         return len(self.numeric)
 
 
-def _columns(columns: list[npt.NDArray[np.generic]], count: int, kind: type) -> npt.NDArray[np.generic]:
+def _columns(columns: list[npt.NDArray[Any]], count: int, kind: type) -> npt.NDArray[Any]:
     return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.empty((count, 0), kind)
 
 
-def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
-    values = pc.cast(column, pa.float64()).to_numpy().astype(np.float32)
+def _numbers(column: pa.ChunkedArray) -> Floats:
+    values: Floats = pc.cast(column, pa.float64()).to_numpy().astype(np.float32)
     values[~np.isfinite(values)] = np.nan
     return values
 
 
-def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
-    return pc.fill_null(pc.cast(column, pa.int64()), MISSING_CODE).to_numpy()
+def _codes(column: pa.ChunkedArray) -> Ints:
+    values: Ints = pc.fill_null(pc.cast(column, pa.int64()), MISSING_CODE).to_numpy()
+    return values
 
 
-def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.generic]:
-    return pc.fill_null(pc.cast(column, pa.utf8()), "").to_numpy(zero_copy_only=False).astype(object)
+def _texts(column: pa.ChunkedArray) -> npt.NDArray[np.object_]:
+    values: npt.NDArray[np.object_] = (
+        pc.fill_null(pc.cast(column, pa.utf8()), "").to_numpy(zero_copy_only=False).astype(object)
+    )
+    return values
 
 
 def _label(column: pa.ChunkedArray, schema: TabularSchema) -> Floats:
@@ -92,6 +106,8 @@ def _label(column: pa.ChunkedArray, schema: TabularSchema) -> Floats:
     if not pc.all(known).as_py() and len(texts):
         row = pc.index(known, False).as_py()
         raise ValueError(
-            f"{schema.target} is {texts[row].as_py()!r} in row {row}; must be {schema.positive_value!r} or {schema.negative_value!r}"
+            f"{schema.target} is {texts[row].as_py()!r} in row {row}; "
+            f"must be {schema.positive_value!r} or {schema.negative_value!r}"
         )
-    return positive.to_numpy().astype(np.float32)
+    values: Floats = positive.to_numpy().astype(np.float32)
+    return values

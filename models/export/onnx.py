@@ -1,7 +1,8 @@
 """What all exported graphs share: their inputs and output, and the nodes that prepare them.
 
-Inputs, present only where the task has such features, in its order: `numeric` float32 `[N, n]`, NaN missing; `code` int64 `[N, n]`,
-missing the smallest int64; `category` string `[N, n]`, missing "". Output: `probability` float32 `[N]` of the positive class.
+Inputs, present only where the task has such features, in its order: `numeric` float32 `[N, n]`, NaN missing;
+`code` int64 `[N, n]`, missing the smallest int64; `category` string `[N, n]`, missing "". Output:
+`probability` float32 `[N]` of the positive class.
 """
 
 from pathlib import Path
@@ -29,7 +30,11 @@ class Graph:
     def constant(self, value: Any, kind: Any) -> str:
         """A constant tensor of numpy dtype `kind`."""
         array = np.asarray(value, kind)
-        key = f"{array.dtype}{array.shape}{array.tobytes()!r}" if array.size < 64 else f"c{len(self._constants)}"
+        key = (
+            f"{array.dtype}{array.shape}{array.tobytes()!r}"
+            if array.size < 64
+            else f"c{len(self._constants)}"
+        )
         if key not in self._constants:
             self._constants[key] = numpy_helper.from_array(array, f"constant_{len(self._constants)}")
         return str(self._constants[key].name)
@@ -39,7 +44,9 @@ class Graph:
         self._count += 1
         name = output or f"{operator.lower()}_{self._count}"
         self._nodes.append(
-            helper.make_node(operator, list(inputs), [name], name=f"n{self._count}", domain=domain, **attributes)
+            helper.make_node(
+                operator, list(inputs), [name], name=f"n{self._count}", domain=domain, **attributes
+            )
         )
         return name
 
@@ -49,7 +56,9 @@ class Graph:
         for constant in constants:
             self._constants[constant.name] = constant
 
-    def category_places(self, known: tuple[tuple[str, ...], ...], numbers: Any, unknown: Any, kind: str) -> str:
+    def category_places(
+        self, known: tuple[tuple[str, ...], ...], numbers: Any, unknown: Any, kind: str
+    ) -> str:
         """`category` as numbers `[N, n]`: text k of a column becomes `numbers(column)[k]`, another `unknown`.
 
         `kind` is "int64s" or "floats".
@@ -78,7 +87,9 @@ class Graph:
             ("code", TensorProto.INT64, schema.code),
             ("category", TensorProto.STRING, schema.category),
         )
-        inputs = [helper.make_tensor_value_info(name, kind, ["N", len(of)]) for name, kind, of in wanted if of]
+        inputs = [
+            helper.make_tensor_value_info(name, kind, ["N", len(of)]) for name, kind, of in wanted if of
+        ]
         output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N"])
         graph = helper.make_graph(self._nodes, "boarfish", inputs, [output], list(self._constants.values()))
         model = helper.make_model(
@@ -89,7 +100,12 @@ class Graph:
         )
         model.ir_version = IR_VERSION
         helper.set_model_props(
-            model, {"numeric": ",".join(schema.numeric), "code": ",".join(schema.code), "category": ",".join(schema.category)}
+            model,
+            {
+                "numeric": ",".join(schema.numeric),
+                "code": ",".join(schema.code),
+                "category": ",".join(schema.category),
+            },
         )
         onnx.checker.check_model(model)
         return model

@@ -1,7 +1,9 @@
-"""A tabular net as an ONNX graph: values to rows of the embedding table, one look-up, and layers with normalisation folded in.
+"""A tabular net as an ONNX graph: values to rows of the embedding table, one look-up, and layers with
+normalisation folded in.
 
-A code becomes its row by one look-up in a dense table over the column's span of codes, all columns at once, so that a single row costs
-few nodes. Columns that span more than `WIDEST_SPAN` codes are looked up by a node each.
+A code becomes its row by one look-up in a dense table over the column's span of codes, all columns at once,
+so that a single row costs few nodes. Columns that span more than `WIDEST_SPAN` codes are looked up by a node
+each.
 """
 
 from typing import Any
@@ -66,8 +68,13 @@ def _code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets: np.nd
 
 
 def _dense_code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets: np.ndarray) -> str:
-    """By one table: below and above a column's span stand unknown codes; a missing code is moved to a place of its own."""
-    lows, highs, starts, table = [], [], [], []
+    """By one table: below and above a column's span stand unknown codes; a missing code is moved to a place
+    of its own.
+    """
+    lows: list[int] = []
+    highs: list[int] = []
+    starts: list[int] = []
+    table: list[int] = []
     for known, base in zip(values, offsets, strict=True):
         low, high = (known[0], known[-1]) if known else (0, -1)
         rows = np.zeros(high - low + 4, np.int64)  # missing, below, the span, above
@@ -79,9 +86,13 @@ def _dense_code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets:
         highs.append(high + 1)
         table.extend((rows + int(base)).tolist())
     missing = graph.node("Equal", "code", graph.constant(MISSING_CODE, np.int64))
-    within = graph.node("Min", graph.node("Max", "code", graph.constant(lows, np.int64)), graph.constant(highs, np.int64))
+    within = graph.node(
+        "Min", graph.node("Max", "code", graph.constant(lows, np.int64)), graph.constant(highs, np.int64)
+    )
     place = graph.node("Where", missing, graph.constant(np.array(lows) - 1, np.int64), within)
-    return graph.node("Gather", graph.constant(table, np.int64), graph.node("Add", place, graph.constant(starts, np.int64)))
+    return graph.node(
+        "Gather", graph.constant(table, np.int64), graph.node("Add", place, graph.constant(starts, np.int64))
+    )
 
 
 def _numbers(graph: Graph, net: Any) -> list[str]:
@@ -119,13 +130,17 @@ def _layers(graph: Graph, net: Any, features: str, embedded: bool) -> str:
         elif isinstance(layer, nn.BatchNorm1d):
             assert layer.running_var is not None
             assert layer.running_mean is not None
-            scale = layer.weight.detach().double().numpy() / np.sqrt(layer.running_var.double().numpy() + layer.eps)
+            scale = layer.weight.detach().double().numpy() / np.sqrt(
+                layer.running_var.double().numpy() + layer.eps
+            )
             shift = layer.bias.detach().double().numpy() - layer.running_mean.double().numpy() * scale
     return features
 
 
 def _spread(weight: np.ndarray, net: Any) -> np.ndarray:
-    """The first layer's weights over the whole table's width: places that a narrow column does not use weigh nothing."""
+    """The first layer's weights over the whole table's width: places that a narrow column does not use weigh
+    nothing.
+    """
     used = net.used.numpy()
     width = len(net.offsets) * net.table.shape[1]
     spread = np.zeros((len(weight), width + weight.shape[1] - len(used)))

@@ -1,7 +1,8 @@
 """Gradient-boosted trees as an ONNX graph: the columns joined to one matrix, then one tree-ensemble node.
 
-The node is written from scikit-learn's own node arrays: skl2onnx 1.20 hands numpy integers to onnx 1.23, which refuses them. Thresholds are
-rounded down to float32, so that every float32 input takes the branch that it takes in double precision.
+The node is written from scikit-learn's own node arrays: skl2onnx 1.20 hands numpy integers to onnx 1.23,
+which refuses them. Thresholds are rounded down to float32, so that every float32 input takes the branch that
+it takes in double precision.
 """
 
 from typing import Any
@@ -58,7 +59,9 @@ def _ensemble(classifier: Any) -> dict[str, Any]:
         "nodes_values": _rounded_down(thresholds).tolist(),
         "nodes_truenodeids": np.where(leaf, 0, nodes["left"]).astype(int).tolist(),
         "nodes_falsenodeids": np.where(leaf, 0, nodes["right"]).astype(int).tolist(),
-        "nodes_missing_value_tracks_true": np.where(leaf, 0, nodes["missing_go_to_left"]).astype(int).tolist(),
+        "nodes_missing_value_tracks_true": np.where(leaf, 0, nodes["missing_go_to_left"])
+        .astype(int)
+        .tolist(),
         "target_treeids": tree_ids[leaf].tolist(),
         "target_nodeids": node_ids[leaf].tolist(),
         "target_ids": [0] * int(leaf.sum()),

@@ -1,6 +1,7 @@
 """Runs inside TorchServe: rows in as an Arrow IPC stream, probabilities out as raw little-endian float32.
 
-Self-contained, as it travels inside the archive. With `tabular_net.json` beside it the net runs in PyTorch, else `model.onnx` in ONNX Runtime.
+Self-contained, as it travels inside the archive. With `tabular_net.json` beside it the net runs in PyTorch,
+else `model.onnx` in ONNX Runtime.
 """
 
 import json
@@ -79,6 +80,7 @@ def _graph(folder: Path) -> Any:
     def score(numeric: Any, code: Any, category: Any) -> bytes:
         texts = np.array(category, object).T.reshape(len(numeric), -1)
         given = {"numeric": numeric, "code": code, "category": texts}
-        return session.run(["probability"], {name: given[name] for name in wanted})[0].astype("<f4").tobytes()
+        answer: bytes = session.run(None, {name: given[name] for name in wanted})[0].astype("<f4").tobytes()
+        return answer
 
     return score

@@ -1,9 +1,10 @@
 """A net for tables: numbers normalised, codes and categories embedded, then fully connected layers.
 
-Self-contained, as it travels inside TorchServe archives. Method: Guo and Berkhahn, "Entity Embeddings of Categorical Variables",
-2016; Howard and Gugger, "Deep Learning for Coders", chapter 9.
+Self-contained, as it travels inside TorchServe archives. Method: Guo and Berkhahn, "Entity Embeddings of
+Categorical Variables", 2016; Howard and Gugger, "Deep Learning for Coders", chapter 9.
 """
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,15 +16,15 @@ MISSING_CODE = -(2**63)
 
 def embedding_size(value_count: int) -> int:
     """Width of an embedding by the number of values: the rule of thumb of the fastai library."""
-    return min(600, round(1.6 * value_count**0.56))
+    return min(600, round(1.6 * math.pow(value_count, 0.56)))
 
 
 @dataclass(frozen=True)
 class TabularNetSpec:
     """What a net is built from, besides its weights.
 
-    `code_values`: the known values of each code column, increasing. `category_values`: of each category column. Numbers of
-    column j become `(x - means[j]) / deviations[j]`, missing ones 0.
+    `code_values`: the known values of each code column, increasing. `category_values`: of each category
+    column. Numbers of column j become `(x - means[j]) / deviations[j]`, missing ones 0.
     """
 
     means: tuple[float, ...]
@@ -53,8 +54,9 @@ class TabularNetSpec:
 class TabularNet(nn.Module):
     """Probability of the positive class, as a logit `(N,)`.
 
-    All embeddings stand in one table, looked up at once: column j's rows start at `offsets[j]`, row 0 of a column is for values that
-    were not known, row 1 for missing ones. Columns narrower than the widest use the first of their table's entries.
+    All embeddings stand in one table, looked up at once: column j's rows start at `offsets[j]`, row 0 of a
+    column is for values that were not known, row 1 for missing ones. Columns narrower than the widest use the
+    first of their table's entries.
     """
 
     used: Tensor
@@ -70,7 +72,9 @@ class TabularNet(nn.Module):
         widest = max(widths, default=1)
         self.table = nn.Parameter(torch.empty(sum(sizes) or 1, widest))
         nn.init.trunc_normal_(self.table, std=0.01)
-        self.register_buffer("offsets", torch.tensor([sum(sizes[:j]) for j in range(len(sizes))]), persistent=False)
+        self.register_buffer(
+            "offsets", torch.tensor([sum(sizes[:j]) for j in range(len(sizes))]), persistent=False
+        )
         used = [j * widest + place for j, width in enumerate(widths) for place in range(width)]
         self.register_buffer("used", torch.tensor(used, dtype=torch.int64), persistent=False)
         self.register_buffer("means", torch.tensor(spec.means), persistent=False)
@@ -84,7 +88,9 @@ class TabularNet(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
 
     def forward(self, numeric: Tensor, index: Tensor) -> Tensor:
-        """`numeric` float32 `(N, n)`, NaN missing; `index` int64 `(N, C)`: each value's row in its column (`rows_of`)."""
+        """`numeric` float32 `(N, n)`, NaN missing; `index` int64 `(N, C)`: each value's row in its column
+        (`rows_of`).
+        """
         missing = numeric.isnan()
         scaled = torch.where(missing, 0.0, (numeric - self.means) / self.deviations)
         embedded = nn.functional.embedding(index + self.offsets, self.table).flatten(1)[:, self.used]
@@ -94,7 +100,9 @@ class TabularNet(nn.Module):
 
     @torch.no_grad()
     def settle_unseen(self, index: Tensor) -> None:
-        """Gives rows that no training row used the mean of their column's used rows, so that they push nowhere."""
+        """Gives rows that no training row used the mean of their column's used rows, so that they push
+        nowhere.
+        """
         for column, offset in enumerate(self.offsets.tolist()):
             end = int(self.offsets[column + 1]) if column + 1 < len(self.offsets) else len(self.table)
             seen = torch.bincount(index[:, column], minlength=end - offset) > 0
@@ -104,7 +112,9 @@ class TabularNet(nn.Module):
 
 
 def rows_of(codes: Tensor, categories: list[list[str]], spec: TabularNetSpec) -> Tensor:
-    """Each value's row in its column, int64 `(N, C)`: `codes` int64 `(N, n)`, `categories` one list of N texts a column."""
+    """Each value's row in its column, int64 `(N, C)`: `codes` int64 `(N, n)`, `categories` one list of N
+    texts a column.
+    """
     columns = []
     for j, values in enumerate(spec.code_values):
         known = torch.tensor(values, dtype=torch.int64)
