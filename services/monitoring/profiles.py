@@ -19,7 +19,7 @@ from services.common import profiling
 from services.monitoring import tables
 
 DAY_US = 86_400_000_000
-KEPT_DAYS = 2048
+KEPT_DAYS = 256
 
 
 class Series(NamedTuple):

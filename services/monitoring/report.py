@@ -18,6 +18,8 @@ from services.monitoring import comparison
 from services.monitoring.findings import Facts, baseline
 
 REPORT_VERSION = 1
+# Rates that are not shares of people, by the name that people know them by.
+NAMES = {"auc": "AUC", "brier": "Brier score", "calibration_error": "Calibration error"}
 
 
 def build(audit: monitoring_pb2.Audit, facts: Facts) -> dict[str, Any]:
@@ -84,7 +86,8 @@ def render(report: dict[str, Any]) -> str:
     )
     environment.filters.update(
         day=lambda text: text[:10],
-        words=lambda name: name.replace("_", " ").capitalize(),
+        words=lambda name: NAMES.get(name, name.replace("_", " ").capitalize()),
+        score=lambda found, name: _interval(found, of_one=name in NAMES),
         share=lambda value: "unknown" if value is None else f"{100 * value:.1f} %",
         estimate=_interval,
         gap=lambda found: f"{100 * found['value']:+.1f} points",
@@ -138,14 +141,15 @@ def _clean(value: Any) -> Any:
     return _number(value) if isinstance(value, float) else value
 
 
-def _interval(found: dict[str, Any]) -> str:
-    """`81.2 % (80.1 % to 82.3 %)`."""
-    if found["value"] is None:
+def _interval(found: dict[str, Any], *, of_one: bool = False) -> str:
+    """`81.2 % (80.1 % to 82.3 %)`; for what is no share, `0.812 (0.801 to 0.823)`."""
+    value, lower, upper = (
+        None if number is None else f"{number:.3f}" if of_one else f"{100 * number:.1f} %"
+        for number in (found["value"], found["lower"], found["upper"])
+    )
+    if value is None:
         return "unknown"
-    value = f"{100 * found['value']:.1f} %"
-    if found["lower"] is None or found["upper"] is None:
-        return value
-    return f"{value} ({100 * found['lower']:.1f} % to {100 * found['upper']:.1f} %)"
+    return value if lower is None or upper is None else f"{value} ({lower} to {upper})"
 
 
 def _number(value: float) -> float | None:

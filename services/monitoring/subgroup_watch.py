@@ -123,7 +123,7 @@ def _describe(reference: Reference, alert: monitoring_pb2.Alert, found: list[Gap
     others = len({gap.group for gap in found} - {worst.group})
     also = f", and {others} other group{'s fare' if others > 1 else ' fares'} worse too" if others else ""
     above = f"{sentences.points(worst.size)} above everyone else's"
-    alert.title = f"Unequal errors: the {rate} of {worst.group} is {above}{also}"
+    alert.title = f"Unequal errors: the {rate} of people who are {worst.group} is {above}{also}"
     told = [gap.sentence.rstrip(".") + "." for gap in found[:DESCRIBED_GAPS]]
     told.append(f"A positive decision means: {reference.task.purpose.positive_decision_means.strip()}")
     alert.description = " ".join(told)

@@ -1,4 +1,4 @@
-"""`kill -9` of monitoring while it counts: after the restart every prediction and label is counted once, not twice.
+"""`kill -9` of monitoring while it counts: after the restart every prediction and label is counted once.
 
 `BOARFISH_FAULT_POINTS` sets at how many random points the process is killed (default 6).
 """

@@ -252,7 +252,7 @@ async def test_unequal_errors_are_one_subgroup_alert(tmp_path: Path, lake: MadeL
                 subgroup = [alert for alert in alerts if alert.kind == monitoring_pb2.ALERT_KIND_SUBGROUP]
                 await asyncio.sleep(0.05)
         assert len(subgroup) == 1
-        assert "false negative rate of female" in subgroup[0].title
+        assert "false negative rate of people who are female" in subgroup[0].title
         assert "The loan is granted." in subgroup[0].description
 
 
