@@ -27,7 +27,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62oarfish/v1/common.proto\x12\x0b\x62oarfish.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x08RowBatch\x12\'\n\x04rows\x18\x01 \x01(\x0b\x32\x17.boarfish.v1.StructRowsH\x00\x12!\n\tarrow_ipc\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x08\x18\x80\x80\x80 H\x00\x42\x11\n\x08\x65ncoding\x12\x05\xbaH\x02\x08\x01\"@\n\nStructRows\x12\x32\n\x04rows\x18\x01 \x03(\x0b\x32\x17.google.protobuf.StructB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x90N\"@\n\x0bRejectedRow\x12\x11\n\trow_index\x18\x01 \x01(\x04\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x87\x02\n\x06Period\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x8e\x01\xbaH\x8a\x01\x1a\x87\x01\n\x0cperiod.order\x12&end_time must be later than start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"l\n\x08\x45stimate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\r\n\x05lower\x18\x02 \x01(\x01\x12\r\n\x05upper\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\r\n\x05\x63ount\x18\x05 \x01(\x04\x12\x10\n\x08warnings\x18\x06 \x03(\t*k\n\x0ePredictionRole\x12\x1f\n\x1bPREDICTION_ROLE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PREDICTION_ROLE_CHAMPION\x10\x01\x12\x1a\n\x16PREDICTION_ROLE_SHADOW\x10\x02*\x81\x01\n\x0bLabelSource\x12\x1c\n\x18LABEL_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15LABEL_SOURCE_OBSERVED\x10\x01\x12\x16\n\x12LABEL_SOURCE_HUMAN\x10\x02\x12!\n\x1dLABEL_SOURCE_MODEL_INFLUENCED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x62oarfish/v1/common.proto\x12\x0b\x62oarfish.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"i\n\x08RowBatch\x12\'\n\x04rows\x18\x01 \x01(\x0b\x32\x17.boarfish.v1.StructRowsH\x00\x12!\n\tarrow_ipc\x18\x02 \x01(\x0c\x42\x0c\xbaH\tz\x07\x10\x08\x18\x80\x80\x80 H\x00\x42\x11\n\x08\x65ncoding\x12\x05\xbaH\x02\x08\x01\"E\n\nStructRows\x12\x37\n\x04rows\x18\x01 \x03(\x0b\x32\x17.google.protobuf.StructB\x10\xbaH\r\x92\x01\n\x08\x01\x10\x90N\"\x03\xd8\x01\x03\"@\n\x0bRejectedRow\x12\x11\n\trow_index\x18\x01 \x01(\x04\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x87\x02\n\x06Period\x12\x36\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01:\x8e\x01\xbaH\x8a\x01\x1a\x87\x01\n\x0cperiod.order\x12&end_time must be later than start_time\x1aO!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time\"l\n\x08\x45stimate\x12\r\n\x05value\x18\x01 \x01(\x01\x12\r\n\x05lower\x18\x02 \x01(\x01\x12\r\n\x05upper\x18\x03 \x01(\x01\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\r\n\x05\x63ount\x18\x05 \x01(\x04\x12\x10\n\x08warnings\x18\x06 \x03(\t*k\n\x0ePredictionRole\x12\x1f\n\x1bPREDICTION_ROLE_UNSPECIFIED\x10\x00\x12\x1c\n\x18PREDICTION_ROLE_CHAMPION\x10\x01\x12\x1a\n\x16PREDICTION_ROLE_SHADOW\x10\x02*\x81\x01\n\x0bLabelSource\x12\x1c\n\x18LABEL_SOURCE_UNSPECIFIED\x10\x00\x12\x19\n\x15LABEL_SOURCE_OBSERVED\x10\x01\x12\x16\n\x12LABEL_SOURCE_HUMAN\x10\x02\x12!\n\x1dLABEL_SOURCE_MODEL_INFLUENCED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,25 +39,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROWBATCH'].fields_by_name['arrow_ipc']._loaded_options = None
   _globals['_ROWBATCH'].fields_by_name['arrow_ipc']._serialized_options = b'\272H\tz\007\020\010\030\200\200\200 '
   _globals['_STRUCTROWS'].fields_by_name['rows']._loaded_options = None
-  _globals['_STRUCTROWS'].fields_by_name['rows']._serialized_options = b'\272H\010\222\001\005\010\001\020\220N'
+  _globals['_STRUCTROWS'].fields_by_name['rows']._serialized_options = b'\272H\r\222\001\n\010\001\020\220N\"\003\330\001\003'
   _globals['_PERIOD'].fields_by_name['start_time']._loaded_options = None
   _globals['_PERIOD'].fields_by_name['start_time']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PERIOD'].fields_by_name['end_time']._loaded_options = None
   _globals['_PERIOD'].fields_by_name['end_time']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PERIOD']._loaded_options = None
   _globals['_PERIOD']._serialized_options = b'\272H\212\001\032\207\001\n\014period.order\022&end_time must be later than start_time\032O!has(this.start_time) || !has(this.end_time) || this.start_time < this.end_time'
-  _globals['_PREDICTIONROLE']._serialized_start=748
-  _globals['_PREDICTIONROLE']._serialized_end=855
-  _globals['_LABELSOURCE']._serialized_start=858
-  _globals['_LABELSOURCE']._serialized_end=987
+  _globals['_PREDICTIONROLE']._serialized_start=753
+  _globals['_PREDICTIONROLE']._serialized_end=860
+  _globals['_LABELSOURCE']._serialized_start=863
+  _globals['_LABELSOURCE']._serialized_end=992
   _globals['_ROWBATCH']._serialized_start=133
   _globals['_ROWBATCH']._serialized_end=238
   _globals['_STRUCTROWS']._serialized_start=240
-  _globals['_STRUCTROWS']._serialized_end=304
-  _globals['_REJECTEDROW']._serialized_start=306
-  _globals['_REJECTEDROW']._serialized_end=370
-  _globals['_PERIOD']._serialized_start=373
-  _globals['_PERIOD']._serialized_end=636
-  _globals['_ESTIMATE']._serialized_start=638
-  _globals['_ESTIMATE']._serialized_end=746
+  _globals['_STRUCTROWS']._serialized_end=309
+  _globals['_REJECTEDROW']._serialized_start=311
+  _globals['_REJECTEDROW']._serialized_end=375
+  _globals['_PERIOD']._serialized_start=378
+  _globals['_PERIOD']._serialized_end=641
+  _globals['_ESTIMATE']._serialized_start=643
+  _globals['_ESTIMATE']._serialized_end=751
 # @@protoc_insertion_point(module_scope)

@@ -111,7 +111,9 @@ class StructRows(_message.Message):
     ROWS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Struct]:
-        """1 to 10,000 rows. Numbers are doubles, codes are whole numbers, categories strings, null or absent is missing."""
+        """1 to 10,000 rows. Numbers are doubles, codes are whole numbers, categories strings, null or absent is missing.
+        They carry no rules of their own: the task's are checked by the service.
+        """
 
     def __init__(
         self,
