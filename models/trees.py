@@ -25,7 +25,7 @@ SPEC = "gradient_boosting.json"
 
 
 class FittedTrees:
-    """Fitted trees. `category_values`: the known texts of each category column, whose number is their place."""
+    """Fitted trees. `category_values`: the known texts of each category column, numbered by their place."""
 
     kind = KIND
 
@@ -107,6 +107,8 @@ def fit_gradient_boosting(
         )
     values = tuple(tuple(sorted({text for text in column if text})) for column in train.category.T)
     inputs, labels = matrix(train, values), train.label.astype(np.int64)
+    # scikit-learn cannot bin a column without a single value; a constant is never split on, so any will do.
+    inputs[:, np.isnan(inputs).all(0)] = 0.0
     classifier = HistGradientBoostingClassifier(
         learning_rate=config.learning_rate,
         max_leaf_nodes=config.leaf_count,

@@ -81,7 +81,8 @@ def _columns(columns: list[npt.NDArray[Any]], count: int, kind: type) -> npt.NDA
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:
-    values: Floats = pc.cast(column, pa.float64()).to_numpy().astype(np.float32)
+    with np.errstate(over="ignore"):
+        values: Floats = pc.cast(column, pa.float64()).to_numpy().astype(np.float32)
     values[~np.isfinite(values)] = np.nan
     return values
 

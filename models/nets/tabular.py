@@ -73,7 +73,9 @@ class TabularNet(nn.Module):
         self.table = nn.Parameter(torch.empty(sum(sizes) or 1, widest))
         nn.init.trunc_normal_(self.table, std=0.01)
         self.register_buffer(
-            "offsets", torch.tensor([sum(sizes[:j]) for j in range(len(sizes))]), persistent=False
+            "offsets",
+            torch.tensor([sum(sizes[:j]) for j in range(len(sizes))], dtype=torch.int64),
+            persistent=False,
         )
         used = [j * widest + place for j, width in enumerate(widths) for place in range(width)]
         self.register_buffer("used", torch.tensor(used, dtype=torch.int64), persistent=False)
