@@ -1,4 +1,5 @@
-"""The dashboards' entry point: chooses the deployment and the page, and says in words when a service cannot be reached.
+"""The dashboards' entry point: chooses the deployment and the page, and says in words when a service cannot
+be reached.
 
 Run by `python -m services` or by hand: `streamlit run dashboards/app.py`.
 """
@@ -35,9 +36,24 @@ def main() -> None:
     page = st.navigation(
         [
             st.Page(PAGES / "overview.py", title="Overview", icon=":material/home:", default=True),
-            st.Page(PAGES / "model_rot.py", title="Model rot", icon=":material/trending_down:", url_path="model_rot"),
-            st.Page(PAGES / "subgroups.py", title="Subgroup errors", icon=":material/groups:", url_path="subgroups"),
-            st.Page(PAGES / "audits.py", title="Audits and ledger", icon=":material/fact_check:", url_path="audits"),
+            st.Page(
+                PAGES / "model_rot.py",
+                title="Model rot",
+                icon=":material/trending_down:",
+                url_path="model_rot",
+            ),
+            st.Page(
+                PAGES / "subgroups.py",
+                title="Subgroup errors",
+                icon=":material/groups:",
+                url_path="subgroups",
+            ),
+            st.Page(
+                PAGES / "audits.py",
+                title="Audits and ledger",
+                icon=":material/fact_check:",
+                url_path="audits",
+            ),
         ]
     )
     try:
@@ -51,7 +67,10 @@ def main() -> None:
             return
         page.run()
     except errors.Unavailable as error:
-        st.error(f"A service cannot be reached. {error.message} Start the services with `make run`, then reload this page.")
+        st.error(
+            f"A service cannot be reached. {error.message} Start the services with `make run`, then reload "
+            f"this page."
+        )
     except errors.BoarfishError as error:
         st.error(error.message)
 

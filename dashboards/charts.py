@@ -18,7 +18,8 @@ def accuracy_over_time(table: pd.DataFrame, reference: float, fall: float) -> go
     band_x = [*known["start"], *known["start"][::-1]]
     band_y = [*known["accuracy_upper"], *known["accuracy_lower"][::-1]]
     figure.add_scatter(
-        x=band_x, y=band_y, fill="toself", fillcolor="rgba(0, 114, 178, 0.15)", line={"width": 0}, hoverinfo="skip",
+        x=band_x, y=band_y, fill="toself", fillcolor="rgba(0, 114, 178, "
+                                                     "0.15)", line={"width": 0}, hoverinfo="skip",
         name="95 % interval",
     )  # fmt: skip
     figure.add_scatter(
@@ -71,7 +72,10 @@ def shares(values: list[str], window: list[float], reference: list[float], label
 
 
 def groups(table: pd.DataFrame, overall: float, title: str) -> go.Figure:
-    """One dot a group with its 95 % interval; the line is everyone. A diamond marks a gap that chance does not explain."""
+    """One dot a group with its 95 % interval.
+
+    The line is everyone. A diamond marks a gap that chance does not explain.
+    """
     ordered = table.sort_values("value")
     figure = go.Figure(
         go.Scatter(
@@ -106,7 +110,12 @@ def traffic(table: pd.DataFrame) -> go.Figure:
     """People predicted each week, and how many of them have a label by now."""
     figure = go.Figure()
     figure.add_bar(x=table["start"], y=table["labelled"], name="label known", marker_color=BLUE)
-    figure.add_bar(x=table["start"], y=table["rows"] - table["labelled"], name="label not known yet", marker_color="#bfdbe9")
+    figure.add_bar(
+        x=table["start"],
+        y=table["rows"] - table["labelled"],
+        name="label not known yet",
+        marker_color="#bfdbe9",
+    )
     figure.update_layout(barmode="stack", height=220)
     shade_simulated(figure, table)
     return _styled(figure, "People a week", None)
@@ -119,7 +128,12 @@ def shade_simulated(figure: go.Figure, table: pd.DataFrame) -> None:
     first = table[table["simulated"] != ""].head(1)
     for row in first.itertuples():
         figure.add_annotation(
-            x=row.start, y=1.02, yref="paper", text="simulated incident", showarrow=False, font={"color": VERMILION}
+            x=row.start,
+            y=1.02,
+            yref="paper",
+            text="simulated incident",
+            showarrow=False,
+            font={"color": VERMILION},
         )
 
 

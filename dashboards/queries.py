@@ -1,7 +1,7 @@
 """What the pages ask of the services, through gRPC alone, and the tables that charts are drawn from.
 
-Answers are kept for a few seconds, so that a page that is looked at by many costs one call. Nothing here grows with
-the number of predictions: monitoring answers from merged profiles.
+Answers are kept for a few seconds, so that a page that is looked at by many costs one call. Nothing here
+grows with the number of predictions: monitoring answers from merged profiles.
 """
 
 import math
@@ -60,7 +60,9 @@ def acknowledge(alert_id: str, person: str, note: str) -> None:
 @st.cache_data(ttl=60, show_spinner=False)
 def task(model_version: str) -> task_pb2.Task:
     """The task that a model version was trained for."""
-    found = client().training.GetModelVersion(training_pb2.GetModelVersionRequest(id=model_version)).model_version
+    found = (
+        client().training.GetModelVersion(training_pb2.GetModelVersionRequest(id=model_version)).model_version
+    )
     return client().ingestion.GetDataset(ingestion_pb2.GetDatasetRequest(name=found.dataset)).dataset.task
 
 
@@ -74,7 +76,10 @@ def model_version(version_id: str) -> training_pb2.ModelVersion:
 def windows(
     name: str, parts: tuple[int, ...] = (), *, merge: bool = False
 ) -> tuple[list[monitoring_pb2.Window], monitoring_pb2.Window]:
-    """All windows of the champion, oldest first, and the reference; with `merge` one window over everything."""
+    """All windows of the champion, oldest first, and the reference.
+
+    With `merge` one window over everything.
+    """
     found: list[monitoring_pb2.Window] = []
     token, reference = "", monitoring_pb2.Window()
     while True:
@@ -108,13 +113,18 @@ def audit(audit_id: str) -> monitoring_pb2.Audit:
 def ledger() -> tuple[list[monitoring_pb2.LedgerEntry], monitoring_pb2.VerifyLedgerResponse]:
     """The newest 200 ledger entries, newest first, and whether the whole chain holds."""
     verdict = client().monitoring.VerifyLedger(monitoring_pb2.VerifyLedgerRequest())
-    request = monitoring_pb2.ListLedgerEntriesRequest(after_sequence=max(0, verdict.entry_count - 200), page_size=200)
+    request = monitoring_pb2.ListLedgerEntriesRequest(
+        after_sequence=max(0, verdict.entry_count - 200), page_size=200
+    )
     entries = client().monitoring.ListLedgerEntries(request).entries
     return list(reversed(entries)), verdict
 
 
 def quality_table(found: Iterable[monitoring_pb2.Window]) -> pd.DataFrame:
-    """One row a window: start, end, rows, labelled rows, and value, lower and upper bound of each rate of interest."""
+    """One row a window.
+
+    Start, end, rows, labelled rows, and value, lower and upper bound of each rate of interest.
+    """
     names = ("accuracy", "estimated_accuracy", "selection_rate", "auc", "calibration_error")
     rows = []
     for window in found:
@@ -128,7 +138,11 @@ def quality_table(found: Iterable[monitoring_pb2.Window]) -> pd.DataFrame:
         }
         for name in names:
             estimate = getattr(window.quality, name)
-            row[name], row[f"{name}_lower"], row[f"{name}_upper"] = estimate.value, estimate.lower, estimate.upper
+            row[name], row[f"{name}_lower"], row[f"{name}_upper"] = (
+                estimate.value,
+                estimate.lower,
+                estimate.upper,
+            )
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -143,7 +157,10 @@ def drift_table(found: Iterable[monitoring_pb2.Window]) -> pd.DataFrame:
 
 
 def group_table(groups: Iterable[monitoring_pb2.SubgroupQuality], rate: str) -> pd.DataFrame:
-    """One row a rated group: name, attributes, people, the rate with its interval, and whether its gap is significant."""
+    """One row a rated group.
+
+    Name, attributes, people, the rate with its interval, and whether its gap is significant.
+    """
     rows = []
     for group in groups:
         estimate: common_pb2.Estimate = getattr(group.quality, rate)

@@ -27,10 +27,13 @@ def rate_in_words(rate: str, task: task_pb2.Task) -> str:
     positive, negative = task.decision.positive_label, task.decision.negative_label
     target = task.target.name
     meanings = {
-        "false_positive_rate": f"Of the people whose true outcome is not “{target}”, the share decided “{positive}” all the same.",
-        "false_negative_rate": f"Of the people whose true outcome is “{target}”, the share decided “{negative}” all the same.",
+        "false_positive_rate": f"Of the people whose true outcome is not “{target}”, the share decided "
+        f"“{positive}” all the same.",
+        "false_negative_rate": f"Of the people whose true outcome is “{target}”, the share decided "
+        f"“{negative}” all the same.",
         "selection_rate": f"Of all people, the share decided “{positive}”.",
         "accuracy": "Of the people whose outcome is known, the share decided rightly.",
-        "positive_predictive_value": f"Of the people decided “{positive}”, the share whose true outcome is “{target}”.",
+        "positive_predictive_value": f"Of the people decided “{positive}”, the share whose true outcome is "
+        f"“{target}”.",
     }
     return meanings[rate]

@@ -1,4 +1,7 @@
-"""The demo's tenth, played once for a whole test run as a user would play it: `make run FAST=1` in a folder of its own."""
+"""The demo's tenth, played once for a whole test run as a user would play it.
+
+`make run FAST=1` in a folder of its own.
+"""
 
 import os
 import signal
@@ -31,7 +34,14 @@ class Played:
         """Runs the `boarfish` command against this story's services."""
         command = [str(Path(sys.executable).with_name("boarfish")), *arguments]
         return subprocess.run(
-            command, env=self.environment, cwd=ROOT, input=stdin, capture_output=True, text=True, timeout=60, check=False
+            command,
+            env=self.environment,
+            cwd=ROOT,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
 
 
@@ -53,7 +63,10 @@ def environment_for(home: Path, **extra: str) -> tuple[dict[str, str], dict[str,
 
 
 def wait_for(process: subprocess.Popen[bytes], output: Path, text: str, within_s: float) -> None:
-    """Waits until `text` has been printed; fails with what was printed when the process ends or time runs out."""
+    """Waits until `text` has been printed.
+
+    Fails with what was printed when the process ends or time runs out.
+    """
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         if text in output.read_text(errors="replace"):
@@ -62,7 +75,10 @@ def wait_for(process: subprocess.Popen[bytes], output: Path, text: str, within_s
             break
         time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    pytest.fail(f"{text!r} was not printed (exit status {process.poll()}):\n{output.read_text(errors='replace')[-6000:]}")
+    pytest.fail(
+        f"{text!r} was not printed (exit status "
+        f"{process.poll()}):\n{output.read_text(errors='replace')[-6000:]}"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +89,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     output = home / "output.txt"
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "examples.employment"], env=environment, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "examples.employment"],
+            env=environment,
+            cwd=ROOT,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
         )
     wait_for(process, output, "Ctrl-C stops everything", PLAY_WITHIN_S)
     yield Played(home / "state", environment, addresses, output, process)

@@ -1,4 +1,7 @@
-"""Audits and the ledger: what was found on which date, and who did what, in a chain that shows any later change."""
+"""Audits and the ledger.
+
+What was found on which date, and who did what, in a chain that shows any later change.
+"""
 
 import json
 
@@ -17,15 +20,21 @@ def show_audits(name: str) -> None:
     index = st.selectbox(
         "Audit",
         range(len(found)),
-        format_func=lambda i: f"{found[i].create_time.ToDatetime():%d %b %Y %H:%M} by {found[i].requested_by or 'nobody named'}",
+        format_func=lambda i: (
+            f"{found[i].create_time.ToDatetime():%d %b %Y %H:%M} by {found[i].requested_by or 'nobody named'}"
+        ),
     )
     audit = queries.audit(found[index].id)
     for finding in audit.findings:
         st.markdown(f"- {finding}")
     report = json.dumps(MessageToDict(audit.report), indent=2)
     columns = st.columns(2)
-    columns[0].download_button("Download the report (HTML)", audit.html, f"audit-{audit.id}.html", "text/html")
-    columns[1].download_button("Download the report (JSON)", report, f"audit-{audit.id}.json", "application/json")
+    columns[0].download_button(
+        "Download the report (HTML)", audit.html, f"audit-{audit.id}.html", "text/html"
+    )
+    columns[1].download_button(
+        "Download the report (JSON)", report, f"audit-{audit.id}.json", "application/json"
+    )
     with st.expander("Read the report here"):
         st.iframe(audit.html, height=900)
     st.caption(f"SHA-256 of the report, as it stands in the ledger: {audit.sha256}")

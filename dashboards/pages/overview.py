@@ -24,7 +24,11 @@ def show_alert(alert: monitoring_pb2.Alert) -> None:
             st.warning(f"Part of a simulated incident: {', '.join(alert.simulations)}")
         st.write(alert.description)
         st.write(f"**What to do.** {alert.suggested_action}")
-        state = "still seen" if not alert.HasField("resolve_time") else f"gone since {alert.resolve_time.ToDatetime():%d %b %Y}"
+        state = (
+            "still seen"
+            if not alert.HasField("resolve_time")
+            else f"gone since {alert.resolve_time.ToDatetime():%d %b %Y}"
+        )
         st.caption(f"Severity: {word}. Began {alert.start_time.ToDatetime():%d %b %Y}, {state}.")
         if alert.acknowledged_by:
             st.caption(f"Acknowledged by {alert.acknowledged_by}: {alert.acknowledge_note or 'no note'}")
@@ -52,7 +56,12 @@ def show_serving(health: monitoring_pb2.DeploymentHealth) -> None:
     ):
         if served.model_version:
             version = queries.model_version(served.model_version)
-            runtime = inference_pb2.RuntimeKind.Name(served.runtime).removeprefix("RUNTIME_KIND_").replace("_", " ").title()
+            runtime = (
+                inference_pb2.RuntimeKind.Name(served.runtime)
+                .removeprefix("RUNTIME_KIND_")
+                .replace("_", " ")
+                .title()
+            )
             rows.append(
                 {
                     "Role": role,
@@ -81,7 +90,11 @@ def main() -> None:
     columns[0].metric("People predicted", f"{health.prediction_count:,}", border=True)
     columns[1].metric("Labels known", f"{health.labelled_count:,}", border=True)
     accuracy, reference = health.overall_quality.accuracy.value, health.reference_quality.accuracy.value
-    change = None if math.isnan(accuracy) or math.isnan(reference) else f"{100 * (accuracy - reference):+.1f} points since training"
+    change = (
+        None
+        if math.isnan(accuracy) or math.isnan(reference)
+        else f"{100 * (accuracy - reference):+.1f} points since training"
+    )
     columns[2].metric("Accuracy so far", percent(accuracy), change, border=True)
     columns[3].metric("Open alerts", health.open_alert_count, border=True)
     st.caption(

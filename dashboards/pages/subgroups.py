@@ -15,7 +15,10 @@ def main() -> None:
     st.title("Subgroup errors")
     found, _ = queries.windows(name, (monitoring_pb2.WINDOW_PART_SUBGROUPS,), merge=True)
     if not found or not found[0].subgroups:
-        st.info("No groups to compare yet: either no prediction carried a sensitive attribute, or nothing has been counted.")
+        st.info(
+            "No groups to compare yet: either no prediction carried a sensitive attribute, or nothing has "
+            "been counted."
+        )
         return
     window = found[0]
     st.write(f"**What a positive decision means here.** {task.purpose.positive_decision_means}")
@@ -24,7 +27,9 @@ def main() -> None:
     crossings = [group for group in window.subgroups if len(group.group) > 1]
     columns = st.columns(2)
     rate = columns[0].selectbox("Rate", list(queries.RATES), format_func=lambda key: queries.RATES[key])
-    crossed = columns[1].toggle("Cross the groups (for example sex and race together)", disabled=not crossings)
+    crossed = columns[1].toggle(
+        "Cross the groups (for example sex and race together)", disabled=not crossings
+    )
     st.caption(rate_in_words(rate, task))
 
     shown = crossings if crossed else singles
@@ -41,8 +46,10 @@ def main() -> None:
         overall = getattr(window.quality, rate).value
         st.plotly_chart(charts.groups(table, overall, queries.RATES[rate]), width="stretch", key="groups")
         st.caption(
-            "Dots are rates, bars their 95 % intervals. Diamonds: the gap to everyone else is more than chance explains, "
-            "after correcting for how many groups were looked at. A gap is a finding, not yet an explanation: "
+            "Dots are rates, bars their 95 % intervals. Diamonds: the gap to everyone else is more than "
+            "chance explains, "
+            "after correcting for how many groups were looked at. A gap is a finding, not yet an "
+            "explanation: "
             "groups differ in age and in how often the outcome occurs."
         )
         st.dataframe(
@@ -54,7 +61,11 @@ def main() -> None:
                 "people": st.column_config.NumberColumn("People behind the rate", format="localized"),
                 **{
                     key: st.column_config.NumberColumn(title, format="percent")
-                    for key, title in (("value", queries.RATES[rate]), ("lower", "95 % from"), ("upper", "95 % to"))
+                    for key, title in (
+                        ("value", queries.RATES[rate]),
+                        ("lower", "95 % from"),
+                        ("upper", "95 % to"),
+                    )
                 },
             },
         )

@@ -1,4 +1,5 @@
-"""`make run`: starts the four services and the dashboards, plays what is left of the story, and keeps running.
+"""`make run`: starts the four services and the dashboards, plays what is left of the story, and keeps
+running.
 
 FAST=1 plays every tenth person; EXIT=1 leaves when the story has ended. Ctrl-C stops everything cleanly.
 """
@@ -10,17 +11,20 @@ import sys
 
 from boarfish import AsyncClient, errors
 from rich.console import Console
-from services.common.settings import Settings
-from services.supervisor import Suite, SuiteError
 
 from examples.employment.journal import Journal
 from examples.employment.story import NAME, Story
+from services.common.settings import Settings
+from services.supervisor import Suite, SuiteError
 
 STORY_FAST, STORY_WHOLE = 10, 1
 
 
 def main() -> int:
-    """Exit status: 0 when stopped or left as asked, 1 when the story failed, 2 when the services could not start."""
+    """Exit status.
+
+    0 when stopped or left as asked, 1 when the story failed, 2 when the services could not start.
+    """
     console = Console(highlight=False)
     settings = Settings()
     signal.signal(signal.SIGTERM, _as_interrupt)
@@ -37,7 +41,10 @@ def main() -> int:
         console.print(f"[red]Boarfish did not start.[/] {error}")
         return 2
     except (errors.BoarfishError, RuntimeError) as error:
-        console.print(f"[red]The story stopped.[/] {error}\nLogs are in {settings.home / 'logs'}; `make run` tries again from here.")
+        console.print(
+            f"[red]The story stopped.[/] {error}\nLogs are in {settings.home / 'logs'}; `make run` tries "
+            f"again from here."
+        )
         return 1
     return 0
 
@@ -72,7 +79,8 @@ def _chosen_thinning(journal: Journal, console: Console) -> int:
 
 def _say_what_next(settings: Settings, console: Console) -> None:
     console.print(
-        f"\nDashboards: [bold]http://{settings.dashboards_address}[/]   Three commands to try (in another terminal):\n"
+        f"\nDashboards: [bold]http://{settings.dashboards_address}[/]   Three commands to try (in another "
+        f"terminal):\n"
         f"  .venv/bin/boarfish status\n"
         f"  .venv/bin/boarfish predict {NAME} --input examples/employment/row.json\n"
         f"  .venv/bin/boarfish ledger verify\n"

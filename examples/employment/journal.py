@@ -1,7 +1,7 @@
 """How far the story has been played, so that a second `make run` goes on where the first one stopped.
 
-A small SQLite file under the state folder: finished steps with their results, and for each replayed day the prediction
-ids that were answered, which its labels need two months later.
+A small SQLite file under the state folder: finished steps with their results, and for each replayed day the
+prediction ids that were answered, which its labels need two months later.
 """
 
 import datetime as dt
@@ -42,7 +42,9 @@ class Journal:
         """Notes that everyone of `date` was answered; `labels` int64 `(N,)` in the order of the ids."""
         row = (date.isoformat(), json.dumps(prediction_ids), labels.astype("<i8").tobytes())
         with self._connection:
-            self._connection.execute("INSERT OR REPLACE INTO days (date, prediction_ids, labels) VALUES (?, ?, ?)", row)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO days (date, prediction_ids, labels) VALUES (?, ?, ?)", row
+            )
 
     def last_day(self) -> dt.date | None:
         """The newest day that was answered."""
@@ -50,7 +52,10 @@ class Journal:
         return dt.date.fromisoformat(text) if text else None
 
     def unlabelled_until(self, date: dt.date) -> list[tuple[dt.date, list[str], np.ndarray]]:
-        """Answered days up to `date` whose labels have not been sent, oldest first: date, prediction ids, labels."""
+        """Answered days up to `date` whose labels have not been sent, oldest first.
+
+        Date, prediction ids, labels.
+        """
         query = "SELECT date, prediction_ids, labels FROM days WHERE labelled = 0 AND date <= ? ORDER BY date"
         return [
             (dt.date.fromisoformat(day), json.loads(ids), np.frombuffer(labels, "<i8"))

@@ -1,11 +1,12 @@
 """Makes `data/*.parquet` out of the files that the nannyml 0.13.1 wheel carries.
 
-The demo needs small files whose rows stand in the order in which the source has them: 2015 to train on, and 2016 to 2018 to
-live through. Another model's predictions are dropped, the labels are joined on `id`, and every code becomes the smallest
-integer type, so that both files together take about 2 MB.
+The demo needs small files whose rows stand in the order in which the source has them: 2015 to train on, and
+2016 to 2018 to live through. Another model's predictions are dropped, the labels are joined on `id`, and
+every code becomes the smallest integer type, so that both files together take about 2 MB.
 
     pip download --no-deps nannyml==0.13.1
     python -m examples.employment.prepare nannyml-0.13.1-py3-none-any.whl
+
 """
 
 import argparse
@@ -34,7 +35,10 @@ SCHEMA = pa.schema(
 
 
 def read_source(wheel: Path) -> dict[str, pd.DataFrame]:
-    """The wheel's three tables by file name, each checked against its SHA-256; `ValueError` where one differs."""
+    """The wheel's three tables by file name, each checked against its SHA-256.
+
+    `ValueError` where one differs.
+    """
     tables = {}
     with zipfile.ZipFile(wheel) as archive:
         for name, expected in SHA256.items():

@@ -1,9 +1,11 @@
-"""The years 2016 to 2018 as a stream of days: whom the demo predicts, on which day, and when each label becomes known.
+"""The years 2016 to 2018 as a stream of days: whom the demo predicts, on which day, and when each label
+becomes known.
 
-The source gives only a year. The replay spreads a year's rows evenly over its days in file order, and says so wherever
-it is shown. One incident is played and named in every event that it touches: for two weeks of October 2018 an upstream
-change swaps the two codes of `DIS`, so that people without a disability are sent as people with one and the other way
-round. Labels are the true ones throughout and become known `LABEL_DELAY` after the day of the prediction.
+The source gives only a year. The replay spreads a year's rows evenly over its days in file order, and says so
+wherever it is shown. One incident is played and named in every event that it touches: for two weeks of
+October 2018 an upstream change swaps the two codes of `DIS`, so that people without a disability are sent as
+people with one and the other way round. Labels are the true ones throughout and become known `LABEL_DELAY`
+after the day of the prediction.
 """
 
 import calendar
@@ -29,7 +31,8 @@ INCIDENT_LAST_DAY = dt.date(2018, 10, 21)
 class Day:
     """The people of one replayed day.
 
-    `people` holds the task's features and sensitive attributes as they are sent; `labels` the true outcome, 0 or 1, int64 `(N,)`.
+    `people` holds the task's features and sensitive attributes as they are sent; `labels` the true outcome, 0
+    or 1, int64 `(N,)`.
     """
 
     date: dt.date

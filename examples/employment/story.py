@@ -1,17 +1,19 @@
 """The demo's story: records in, a model trained, served, watched and audited, on three years of real people.
 
-It is a client like any other: everything goes through gRPC. Each step carries request ids that are the same on every
-run and is noted in the journal when it is done, so a story that was cut off goes on where it stopped, and nothing that
-was acknowledged is sent twice. A day whose answers never arrived is asked again; its people then have two prediction ids,
-of which the first was never acknowledged.
+It is a client like any other: everything goes through gRPC. Each step carries request ids that are the same
+on every run and is noted in the journal when it is done, so a story that was cut off goes on where it
+stopped, and nothing that was acknowledged is sent twice. A day whose answers never arrived is asked again;
+its people then have two prediction ids, of which the first was never acknowledged.
 """
 
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 from boarfish import AsyncClient, errors, load_task
 from boarfish.v1 import common_pb2, inference_pb2, ingestion_pb2, monitoring_pb2, training_pb2
@@ -26,6 +28,7 @@ TASK_FILE = Path(__file__).parent / "task.yaml"
 NAME = "employment"
 ROWS_A_MESSAGE = 8192
 DAYS_IN_FLIGHT = 8
+LABEL_DAYS_IN_FLIGHT = 7
 PATIENCE_S = 90.0
 
 T = TypeVar("T")
@@ -44,7 +47,12 @@ class Story:
 
     async def play(self) -> None:
         """Plays what has not been played yet."""
-        columns = (TextColumn("{task.description:<44}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description:<44}"),
+            BarColumn(40),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self.console, transient=False) as progress:
             await self._put_records(progress)
             await self._train(progress)
@@ -58,21 +66,27 @@ class Story:
         table = replay.records_2015()
         bar = progress.add_task("People of 2015 into the lake", total=table.num_rows)
         if self.journal.result("records") is None:
-            request = ingestion_pb2.CreateDatasetRequest(request_id=f"{NAME}-dataset", name=NAME, task=self.task)
+            request = ingestion_pb2.CreateDatasetRequest(
+                request_id=f"{NAME}-dataset", name=NAME, task=self.task
+            )
             await patiently(lambda: self.client.ingestion.CreateDataset(request))
 
             async def messages() -> AsyncIterator[ingestion_pb2.PutRecordsRequest]:
                 for start in range(0, table.num_rows, ROWS_A_MESSAGE):
                     part = table.slice(start, ROWS_A_MESSAGE)
                     yield ingestion_pb2.PutRecordsRequest(
-                        request_id=f"{NAME}-2015-{start}", dataset=NAME, batch=common_pb2.RowBatch(arrow_ipc=to_ipc(part))
+                        request_id=f"{NAME}-2015-{start}",
+                        dataset=NAME,
+                        batch=common_pb2.RowBatch(arrow_ipc=to_ipc(part)),
                     )
                     progress.update(bar, completed=start + part.num_rows)
 
             answer = await patiently(lambda: self.client.ingestion.PutRecords(messages()))
             if answer.rejected_count:
                 first = answer.rejected_rows[0]
-                raise RuntimeError(f"{answer.rejected_count} rows of 2015 were refused; the first: {first.reason}")
+                raise RuntimeError(
+                    f"{answer.rejected_count} rows of 2015 were refused; the first: {first.reason}"
+                )
             self.journal.finish("records", {"dataset_version": answer.dataset_version})
         progress.update(bar, completed=table.num_rows)
 
@@ -88,18 +102,26 @@ class Story:
             created = await patiently(lambda: self.client.training.CreateTrainingJob(request))
             job = await patiently(lambda: self._watch_job(created.job.id, progress, bar))
             if job.state != training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
-                raise RuntimeError(f"Training ended as {training_pb2.TrainingJobState.Name(job.state)}: {job.error}")
+                raise RuntimeError(
+                    f"Training ended as {training_pb2.TrainingJobState.Name(job.state)}: {job.error}"
+                )
             for version in job.model_versions:
-                self.console.print(f"  [bold]{version.model}[/] {version.id[:12]}: {version.baseline.statement}")
+                self.console.print(
+                    f"  [bold]{version.model}[/] {version.id[:12]}: {version.baseline.statement}"
+                )
             self.journal.finish("train", {"versions": [version.id for version in job.model_versions]})
         progress.update(bar, completed=100, description="Train a net and boosting beside a baseline")
 
     async def _watch_job(self, job_id: str, progress: Progress, bar: TaskID) -> training_pb2.TrainingJob:
         job = training_pb2.TrainingJob()
-        async for update in self.client.training.WatchTrainingJob(training_pb2.WatchTrainingJobRequest(id=job_id)):
+        async for update in self.client.training.WatchTrainingJob(
+            training_pb2.WatchTrainingJobRequest(id=job_id)
+        ):
             job = update.job
             stage = job.progress.stage or "waiting for its turn"
-            progress.update(bar, completed=100 * job.progress.fraction_done, description=f"Train: {stage}"[:44])
+            progress.update(
+                bar, completed=100 * job.progress.fraction_done, description=f"Train: {stage}"[:44]
+            )
         return job
 
     async def _deploy(self) -> None:
@@ -109,8 +131,12 @@ class Story:
         request = inference_pb2.CreateDeploymentRequest(
             request_id=f"{NAME}-deploy",
             name=NAME,
-            champion=inference_pb2.ServedVersion(model_version=best, runtime=inference_pb2.RUNTIME_KIND_ONNX_RUNTIME),
-            shadow=inference_pb2.ServedVersion(model_version=other, runtime=inference_pb2.RUNTIME_KIND_TORCHSERVE),
+            champion=inference_pb2.ServedVersion(
+                model_version=best, runtime=inference_pb2.RUNTIME_KIND_ONNX_RUNTIME
+            ),
+            shadow=inference_pb2.ServedVersion(
+                model_version=other, runtime=inference_pb2.RUNTIME_KIND_TORCHSERVE
+            ),
             rung=inference_pb2.RUNG_FULL,
             requested_by="the demo",
             override_reason="A replay of past years: nobody is affected by its decisions.",
@@ -129,15 +155,16 @@ class Story:
         alerts = asyncio.create_task(self._tell_alerts())
         try:
             while ahead:
-                answered = await patiently(lambda: self._predict(ahead, progress, bar))
-                ahead = ahead[answered:]
-            end = days[-1].date + replay.LABEL_DELAY
-            await self._send_labels(end)
+                ahead = ahead[await patiently(partial(self._predict, ahead, progress, bar)) :]
+            await self._send_labels(days[-1].date + replay.LABEL_DELAY)
         finally:
             alerts.cancel()
 
     async def _predict(self, days: list[replay.Day], progress: Progress, bar: TaskID) -> int:
-        """Predicts `days` on one stream, with the labels that become known on the way; how many days were answered."""
+        """Predicts `days` on one stream, with the labels that become known on the way.
+
+        How many days were answered.
+        """
         room = asyncio.Semaphore(DAYS_IN_FLIGHT)
 
         async def requests() -> AsyncIterator[inference_pb2.PredictStreamRequest]:
@@ -156,38 +183,54 @@ class Story:
         try:
             async for answer in self.client.inference.PredictStream(requests()):
                 day = days[answered]
-                ids = pa.ipc.open_stream(answer.response.arrow_ipc).read_all().column("prediction_id").to_pylist()
+                ids = (
+                    pa.ipc.open_stream(answer.response.arrow_ipc)
+                    .read_all()
+                    .column("prediction_id")
+                    .to_pylist()
+                )
                 self.journal.add_day(day.date, ids, day.labels)
                 answered += 1
                 room.release()
-                progress.update(bar, advance=len(ids), description=f"Live through 2016 to 2018: {day.date:%d %b %Y}")
-                await self._send_labels(day.date - replay.LABEL_DELAY)
+                progress.update(
+                    bar, advance=len(ids), description=f"Live through 2016 to 2018: {day.date:%d %b %Y}"
+                )
+                if answered % LABEL_DAYS_IN_FLIGHT == 0:
+                    await self._send_labels(day.date - replay.LABEL_DELAY)
         except errors.Unavailable:
             if not answered:
                 raise
         return answered
 
     async def _send_labels(self, until: dt.date) -> None:
-        """Sends the labels of people predicted up to `until`."""
-        for date, ids, labels in self.journal.unlabelled_until(until):
-            request = ingestion_pb2.LogLabelsRequest(
-                request_id=f"{NAME}-labels-{date}",
-                deployment=NAME,
-                columns=ingestion_pb2.LabelColumns(
-                    prediction_ids=ids,
-                    values=[str(label) for label in labels],
-                    source=common_pb2.LABEL_SOURCE_OBSERVED,
-                    event_time=timestamp(replay.noon(date + replay.LABEL_DELAY)),
-                ),
-            )
-            await patiently(lambda request=request: self.client.ingestion.LogLabels(request))
-            self.journal.mark_labelled(date)
+        """Sends the labels of people predicted up to `until`: some days at a time, which share a commit."""
+        ready = self.journal.unlabelled_until(until)
+        for start in range(0, len(ready), LABEL_DAYS_IN_FLIGHT):
+            days = ready[start : start + LABEL_DAYS_IN_FLIGHT]
+            await asyncio.gather(*(self._send_labels_of(*day) for day in days))
+            for date, _, _ in days:
+                self.journal.mark_labelled(date)
+
+    async def _send_labels_of(self, date: dt.date, ids: list[str], labels: np.ndarray) -> None:
+        request = ingestion_pb2.LogLabelsRequest(
+            request_id=f"{NAME}-labels-{date}",
+            deployment=NAME,
+            columns=ingestion_pb2.LabelColumns(
+                prediction_ids=ids,
+                values=[str(label) for label in labels],
+                source=common_pb2.LABEL_SOURCE_OBSERVED,
+                event_time=timestamp(replay.noon(date + replay.LABEL_DELAY)),
+            ),
+        )
+        await patiently(lambda: self.client.ingestion.LogLabels(request))
 
     async def _tell_alerts(self) -> None:
         """Prints each alert once, as it opens."""
         while True:
             try:
-                async for update in self.client.monitoring.WatchAlerts(monitoring_pb2.WatchAlertsRequest(deployment=NAME)):
+                async for update in self.client.monitoring.WatchAlerts(
+                    monitoring_pb2.WatchAlertsRequest(deployment=NAME)
+                ):
                     self._tell(update.alert)
             except errors.BoarfishError:
                 await asyncio.sleep(1.0)
@@ -207,7 +250,11 @@ class Story:
         while True:
             health = (await patiently(lambda: self.client.monitoring.GetHealth(request))).deployments[0]
             progress.update(bar, completed=min(2 * total, health.prediction_count + health.labelled_count))
-            if health.prediction_count >= total and health.labelled_count >= total and not health.backlog_count:
+            if (
+                health.prediction_count >= total
+                and health.labelled_count >= total
+                and not health.backlog_count
+            ):
                 break
             await asyncio.sleep(0.3)
         alerts = await self.client.monitoring.ListAlerts(monitoring_pb2.ListAlertsRequest(deployment=NAME))
@@ -226,10 +273,16 @@ class Story:
             self.console.print(f"  • {finding}")
 
     async def _verify_ledger(self) -> None:
-        answer = await patiently(lambda: self.client.monitoring.VerifyLedger(monitoring_pb2.VerifyLedgerRequest()))
+        answer = await patiently(
+            lambda: self.client.monitoring.VerifyLedger(monitoring_pb2.VerifyLedgerRequest())
+        )
         if not answer.valid:
-            raise RuntimeError(f"The ledger does not hold at entry {answer.first_bad_sequence}: {answer.reason}")
-        self.console.print(f"[bold]The ledger holds[/]: {answer.entry_count} entries, head {answer.head_hash[:12]}")
+            raise RuntimeError(
+                f"The ledger does not hold at entry {answer.first_bad_sequence}: {answer.reason}"
+            )
+        self.console.print(
+            f"[bold]The ledger holds[/]: {answer.entry_count} entries, head {answer.head_hash[:12]}"
+        )
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:

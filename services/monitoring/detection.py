@@ -87,6 +87,11 @@ class Detection:
         return more, list(look.changed.values())
 
 
+def looks_due(connection: sa.Connection, series: Series, reference: Reference, position: Position) -> bool:
+    """Whether something of a deployment waits to be looked at; its alerts may still change then."""
+    return _Looks(connection, series, reference, position, {}).due()
+
+
 class _Looks:
     """The looks of one step, inside one transaction."""
 
@@ -122,6 +127,13 @@ class _Looks:
         if state != before:
             self._store(state)
         return more
+
+    def due(self) -> bool:
+        """Whether closed days, windows whose labels are complete, or subgroups wait to be looked at."""
+        state, _ = self._load()
+        closed = self._position.watermark_us // DAY_US
+        days = profiles.day_counts(self._connection, self._series, state.looked_day + 1, closed)
+        return bool(days) or state.subgroups_due or self._next_label_window(state) is not None
 
     def _look_at_days(self, state: WatchState, days: Sequence[int]) -> None:
         watch = self._drift_watch(state, days[0])

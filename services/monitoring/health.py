@@ -8,6 +8,7 @@ from boarfish.v1 import common_pb2, monitoring_pb2
 from services.common.lake import Lake, TableKind
 from services.monitoring import alerts, comparison, profiles, sentences, tables
 from services.monitoring.consumer import Position, positions
+from services.monitoring.detection import looks_due
 from services.monitoring.profiles import Series, Total
 from services.monitoring.references import Reference, References
 from services.monitoring.windows import Windows, clock_us, find_deployment
@@ -57,6 +58,7 @@ class Health:
             prediction_count=sum(total.row_count for total in mine),
             labelled_count=sum(total.labelled_count for total in mine),
             backlog_count=max(0, self._last_sequence(position.name) - position.prediction_sequence) + waiting,
+            looks_due=looks_due(connection, champion, reference, position),
             reference_quality=reference.window.quality,
             overall_quality=self._quality(connection, champion, totals[champion], reference),
         )

@@ -42,15 +42,15 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
         self._parts = parts
         self._engine = parts.engine
 
-    async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:  # noqa: N802
+    async def GetHealth(self, request: pb.GetHealthRequest, context: Context) -> pb.GetHealthResponse:
         return await asyncio.to_thread(self._parts.health.report, request.deployment)
 
-    async def QueryProfiles(  # noqa: N802
+    async def QueryProfiles(
         self, request: pb.QueryProfilesRequest, context: Context
     ) -> pb.QueryProfilesResponse:
         return await asyncio.to_thread(self._parts.windows.query, request)
 
-    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:  # noqa: N802
+    async def ListAlerts(self, request: pb.ListAlertsRequest, context: Context) -> pb.ListAlertsResponse:
         return await asyncio.to_thread(self._list_alerts, request)
 
     def _list_alerts(self, request: pb.ListAlertsRequest) -> pb.ListAlertsResponse:
@@ -65,7 +65,7 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
             alerts=[alert for _, alert in found[:size]], next_page_token=pages.next_token(request, following)
         )
 
-    async def WatchAlerts(  # noqa: N802
+    async def WatchAlerts(
         self, request: pb.WatchAlertsRequest, context: Context
     ) -> AsyncIterator[pb.WatchAlertsResponse]:
         subscription = self._parts.subscriptions.open(request.deployment)
@@ -81,7 +81,7 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
         with self._engine.connect() as connection:
             return alerts.unresolved(connection, deployment)
 
-    async def AcknowledgeAlert(  # noqa: N802
+    async def AcknowledgeAlert(
         self, request: pb.AcknowledgeAlertRequest, context: Context
     ) -> pb.AcknowledgeAlertResponse:
         alert, changed = await asyncio.to_thread(
@@ -91,23 +91,23 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
             self._parts.subscriptions.publish([alert])
         return pb.AcknowledgeAlertResponse(alert=alert)
 
-    async def RunAudit(self, request: pb.RunAuditRequest, context: Context) -> pb.RunAuditResponse:  # noqa: N802
+    async def RunAudit(self, request: pb.RunAuditRequest, context: Context) -> pb.RunAuditResponse:
         return pb.RunAuditResponse(audit=await asyncio.to_thread(self._parts.audits.run, request))
 
-    async def GetAudit(self, request: pb.GetAuditRequest, context: Context) -> pb.GetAuditResponse:  # noqa: N802
+    async def GetAudit(self, request: pb.GetAuditRequest, context: Context) -> pb.GetAuditResponse:
         return pb.GetAuditResponse(audit=await asyncio.to_thread(self._parts.audits.get, request.id))
 
-    async def ListAudits(self, request: pb.ListAuditsRequest, context: Context) -> pb.ListAuditsResponse:  # noqa: N802
+    async def ListAudits(self, request: pb.ListAuditsRequest, context: Context) -> pb.ListAuditsResponse:
         return await asyncio.to_thread(self._parts.audits.page, request)
 
-    async def AppendLedgerEntry(  # noqa: N802
+    async def AppendLedgerEntry(
         self, request: pb.AppendLedgerEntryRequest, context: Context
     ) -> pb.AppendLedgerEntryResponse:
         line = ledger.line_of(request)
         entry = await asyncio.to_thread(self._write, lambda connection: ledger.append(connection, line))
         return pb.AppendLedgerEntryResponse(entry=entry)
 
-    async def ListLedgerEntries(  # noqa: N802
+    async def ListLedgerEntries(
         self, request: pb.ListLedgerEntriesRequest, context: Context
     ) -> pb.ListLedgerEntriesResponse:
         return await asyncio.to_thread(self._list_entries, request)
@@ -122,7 +122,7 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
             entries=found[:size], next_page_token=pages.next_token(request, following)
         )
 
-    async def VerifyLedger(  # noqa: N802
+    async def VerifyLedger(
         self, request: pb.VerifyLedgerRequest, context: Context
     ) -> pb.VerifyLedgerResponse:
         return await asyncio.to_thread(self._verify)
@@ -131,27 +131,21 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
         with self._engine.connect() as connection:
             return ledger.verify(connection)
 
-    async def EvaluateGate(  # noqa: N802
+    async def EvaluateGate(
         self, request: pb.EvaluateGateRequest, context: Context
     ) -> pb.EvaluateGateResponse:
         raise _later("EvaluateGate")
 
-    async def FileAppeal(  # noqa: N802
-        self, request: pb.FileAppealRequest, context: Context
-    ) -> pb.FileAppealResponse:
+    async def FileAppeal(self, request: pb.FileAppealRequest, context: Context) -> pb.FileAppealResponse:
         raise _later("FileAppeal")
 
-    async def GetAppeal(  # noqa: N802
-        self, request: pb.GetAppealRequest, context: Context
-    ) -> pb.GetAppealResponse:
+    async def GetAppeal(self, request: pb.GetAppealRequest, context: Context) -> pb.GetAppealResponse:
         raise _later("GetAppeal")
 
-    async def ListAppeals(  # noqa: N802
-        self, request: pb.ListAppealsRequest, context: Context
-    ) -> pb.ListAppealsResponse:
+    async def ListAppeals(self, request: pb.ListAppealsRequest, context: Context) -> pb.ListAppealsResponse:
         raise _later("ListAppeals")
 
-    async def ResolveAppeal(  # noqa: N802
+    async def ResolveAppeal(
         self, request: pb.ResolveAppealRequest, context: Context
     ) -> pb.ResolveAppealResponse:
         raise _later("ResolveAppeal")

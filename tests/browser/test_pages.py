@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
+
 from tests.story import Played
 
 pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(300)]
@@ -20,7 +21,12 @@ def browser():
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     assert executable, "no Chromium: run `make browser`"
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        arguments = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-background-networking",
+            "--disable-component-update",
+        ]
         browser = playwright.chromium.launch(executable_path=executable, args=arguments)
         yield browser
         browser.close()
@@ -38,7 +44,9 @@ def page(browser, story: Played):
 def settled(page: Page) -> None:
     """Waits until Streamlit has finished drawing, and fails on any error that it shows."""
     page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state='notRunning']")).wait_for()
-    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id("stException").first.inner_text()
+    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id(
+        "stException"
+    ).first.inner_text()
 
 
 def visit(page: Page, title: str) -> None:
@@ -72,7 +80,9 @@ def test_an_alert_is_acknowledged_by_name(page):
     alert.get_by_label("Your name").fill("Ada")
     alert.get_by_label("What you found or will do").fill("The file is sorted that way")
     alert.get_by_role("button", name="Acknowledge").click()
-    expect(page.get_by_text("Acknowledged by Ada: The file is sorted that way").first).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Acknowledged by Ada: The file is sorted that way").first).to_be_visible(
+        timeout=PATIENCE_MS
+    )
 
 
 def test_model_rot_shows_accuracy_and_names_the_inputs_that_moved(page):
@@ -108,5 +118,9 @@ def test_pages_can_be_walked_by_keyboard(page):
     seen = set()
     for _ in range(12):
         page.keyboard.press("Tab")
-        seen.add(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''").strip())
+        seen.add(
+            page.evaluate(
+                "document.activeElement.innerText || document.activeElement.ariaLabel || ''"
+            ).strip()
+        )
     assert any("Model rot" in text for text in seen), seen

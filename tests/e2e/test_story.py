@@ -13,8 +13,9 @@ import pytest
 from boarfish import Client
 from boarfish.v1 import inference_pb2, ingestion_pb2, monitoring_pb2, training_pb2
 from deltalake import DeltaTable
+
 from examples.employment import replay
-from tests.story import ROOT, Played, environment_for, free_port, wait_for
+from tests.story import ROOT, Played, environment_for, wait_for
 
 pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(600)]
 PEOPLE = 20_890
@@ -44,7 +45,9 @@ def test_everyone_is_predicted_once_by_champion_and_shadow_and_labelled_once(sto
         assert len(own) == PEOPLE
         assert len(np.unique(own)) == PEOPLE
     assert set(ids[roles == "CHAMPION"]) == set(ids[roles == "SHADOW"])
-    labels = DeltaTable(story.home / "lake" / "labels" / "employment").to_pyarrow_table(columns=["prediction_id", "value"])
+    labels = DeltaTable(story.home / "lake" / "labels" / "employment").to_pyarrow_table(
+        columns=["prediction_id", "value"]
+    )
     assert labels.num_rows == PEOPLE
     assert set(np.asarray(labels.column("prediction_id"))) == set(ids)
 
@@ -55,11 +58,15 @@ def test_records_of_2015_are_in_the_lake(client):
 
 
 def test_both_models_beat_the_majority_rule_and_the_better_one_answers(client):
-    versions = client.training.ListModelVersions(training_pb2.ListModelVersionsRequest(task_name="employment")).model_versions
+    versions = client.training.ListModelVersions(
+        training_pb2.ListModelVersionsRequest(task_name="employment")
+    ).model_versions
     assert {version.model for version in versions} == {"tabular_net", "gradient_boosting"}
     assert all(version.baseline.better for version in versions)
     best = max(versions, key=lambda version: version.metrics["auc"].value)
-    deployed = client.inference.GetDeployment(inference_pb2.GetDeploymentRequest(name="employment")).deployment
+    deployed = client.inference.GetDeployment(
+        inference_pb2.GetDeploymentRequest(name="employment")
+    ).deployment
     assert deployed.champion.model_version == best.id
     assert deployed.champion.runtime == inference_pb2.RUNTIME_KIND_ONNX_RUNTIME
     assert deployed.shadow.runtime == inference_pb2.RUNTIME_KIND_TORCHSERVE
@@ -68,14 +75,20 @@ def test_both_models_beat_the_majority_rule_and_the_better_one_answers(client):
 
 
 def test_quality_that_monitoring_reports_is_that_of_the_rows(story, client):
-    health = client.monitoring.GetHealth(monitoring_pb2.GetHealthRequest(deployment="employment")).deployments[0]
+    health = client.monitoring.GetHealth(
+        monitoring_pb2.GetHealthRequest(deployment="employment")
+    ).deployments[0]
     assert health.prediction_count == PEOPLE
     assert health.labelled_count == PEOPLE
     predictions = DeltaTable(story.home / "lake" / "predictions" / "employment").to_pandas(
         columns=["prediction_id", "role", "score"]
     )
-    labels = DeltaTable(story.home / "lake" / "labels" / "employment").to_pandas(columns=["prediction_id", "value"])
-    joined = predictions[predictions["role"] == "CHAMPION"].merge(labels, on="prediction_id", validate="one_to_one")
+    labels = DeltaTable(story.home / "lake" / "labels" / "employment").to_pandas(
+        columns=["prediction_id", "value"]
+    )
+    joined = predictions[predictions["role"] == "CHAMPION"].merge(
+        labels, on="prediction_id", validate="one_to_one"
+    )
     by_hand = ((joined["score"] >= 0.5) == (joined["value"] == "1")).mean()
     assert health.overall_quality.accuracy.value == pytest.approx(by_hand, abs=1e-12)
 
@@ -99,7 +112,10 @@ def test_the_quiet_year_stays_quiet_and_there_are_few_alerts(alerts):
 
 
 def test_the_people_of_group_quarters_are_the_true_drift(alerts):
-    """By hand: the share of RELP 16 and 17 falls from 7 % to none on 1 January 2017 and is nearly all of Christmas."""
+    """By hand.
+
+    The share of RELP 16 and 17 falls from 7 % to none on 1 January 2017 and is nearly all of Christmas.
+    """
     table = pq.read_table(replay.DATA / "2016_2018.parquet", columns=["year", "RELP"]).to_pandas()
     grouped = table["RELP"].isin([16, 17])
     assert 0.06 < grouped[table["year"] == 2016].mean() < 0.08
@@ -114,7 +130,10 @@ def test_audit_and_ledger_hold(story, client):
     audits = client.monitoring.ListAudits(monitoring_pb2.ListAuditsRequest(deployment="employment")).audits
     assert len(audits) == 1
     assert audits[0].findings
-    actions = {entry.action for entry in client.monitoring.ListLedgerEntries(monitoring_pb2.ListLedgerEntriesRequest()).entries}
+    actions = {
+        entry.action
+        for entry in client.monitoring.ListLedgerEntries(monitoring_pb2.ListLedgerEntriesRequest()).entries
+    }
     assert {"model_version.registered", "audit.completed", "alert.opened"} <= actions
 
 
@@ -137,7 +156,13 @@ def test_a_port_in_use_is_named(tmp_path, story):
     environment, _ = environment_for(tmp_path / "state", FAST="1", EXIT="1")
     environment["BOARFISH_TRAINING_ADDRESS"] = story.addresses["training"]
     result = subprocess.run(
-        [sys.executable, "-m", "examples.employment"], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "examples.employment"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert result.returncode == 2
     assert story.addresses["training"].split(":")[1] in result.stdout
@@ -145,7 +170,10 @@ def test_a_port_in_use_is_named(tmp_path, story):
 
 
 def test_a_second_run_starts_in_seconds_and_plays_nothing_again(tmp_path_factory, story):
-    """Last of this file: stops the story's services, starts them again as a second `make run` does, and leaves it so."""
+    """Last of this file.
+
+    Stops the story's services, starts them again as a second `make run` does, and leaves it so.
+    """
     children = psutil.Process(story.process.pid).children(recursive=True)
     story.process.send_signal(signal.SIGINT)
     assert story.process.wait(timeout=60) == 0
@@ -155,14 +183,20 @@ def test_a_second_run_starts_in_seconds_and_plays_nothing_again(tmp_path_factory
     began = time.monotonic()
     with output.open("wb") as sink:
         process = subprocess.Popen(
-            [sys.executable, "-m", "examples.employment"], env=story.environment, cwd=ROOT, stdout=sink, stderr=subprocess.STDOUT
+            [sys.executable, "-m", "examples.employment"],
+            env=story.environment,
+            cwd=ROOT,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
         )
     try:
         wait_for(process, output, "Ctrl-C stops everything", 90)
         took_s = time.monotonic() - began
         assert took_s < 45
         with Client(monitoring=story.addresses["monitoring"]) as client:
-            health = client.monitoring.GetHealth(monitoring_pb2.GetHealthRequest(deployment="employment")).deployments[0]
+            health = client.monitoring.GetHealth(
+                monitoring_pb2.GetHealthRequest(deployment="employment")
+            ).deployments[0]
         assert health.labelled_count == PEOPLE
     finally:
         process.send_signal(signal.SIGINT)

@@ -171,6 +171,7 @@ class DeploymentHealth(_message.Message):
     OVERALL_QUALITY_FIELD_NUMBER: _builtins.int
     SHADOW_MODEL_VERSION_FIELD_NUMBER: _builtins.int
     SHADOW_QUALITY_FIELD_NUMBER: _builtins.int
+    LOOKS_DUE_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     task_name: _builtins.str
     model_version: _builtins.str
@@ -183,6 +184,8 @@ class DeploymentHealth(_message.Message):
     """Prediction rows in the lake that are not counted yet."""
     open_alert_count: _builtins.int
     shadow_model_version: _builtins.str
+    looks_due: _builtins.bool
+    """Whether days or windows that are over wait to be looked at: alerts may still open or change."""
     @_builtins.property
     def watermark(self) -> _timestamp_pb2.Timestamp:
         """Newest event time seen: the clock of this deployment."""
@@ -218,10 +221,11 @@ class DeploymentHealth(_message.Message):
         overall_quality: Global___Quality | None = ...,
         shadow_model_version: _builtins.str = ...,
         shadow_quality: Global___Quality | None = ...,
+        looks_due: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["latest_window", b"latest_window", "overall_quality", b"overall_quality", "reference_quality", b"reference_quality", "shadow_quality", b"shadow_quality", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlog_count", b"backlog_count", "deployment", b"deployment", "labelled_count", b"labelled_count", "latest_window", b"latest_window", "model_version", b"model_version", "open_alert_count", b"open_alert_count", "overall_quality", b"overall_quality", "prediction_count", b"prediction_count", "reference_quality", b"reference_quality", "shadow_model_version", b"shadow_model_version", "shadow_quality", b"shadow_quality", "summary", b"summary", "task_name", b"task_name", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backlog_count", b"backlog_count", "deployment", b"deployment", "labelled_count", b"labelled_count", "latest_window", b"latest_window", "looks_due", b"looks_due", "model_version", b"model_version", "open_alert_count", b"open_alert_count", "overall_quality", b"overall_quality", "prediction_count", b"prediction_count", "reference_quality", b"reference_quality", "shadow_model_version", b"shadow_model_version", "shadow_quality", b"shadow_quality", "summary", b"summary", "task_name", b"task_name", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import numpy as np
+
 from examples.employment.journal import Journal
 
 FIRST, SECOND = dt.date(2016, 1, 1), dt.date(2016, 1, 2)

@@ -1,10 +1,13 @@
-"""The replay spreads each year evenly, keeps file order, and touches nothing outside the incident's fortnight."""
+"""The replay spreads each year evenly, keeps file order, and touches nothing outside the incident's
+fortnight.
+"""
 
 import datetime as dt
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+
 from examples.employment import replay
 
 
@@ -35,7 +38,12 @@ def test_the_incident_swaps_one_column_for_a_fortnight_and_is_named(days):
     assert touched[0].date == dt.date(2018, 10, 8)
     with_disability = np.concatenate([day.people.column("DIS").to_numpy() for day in touched]) == 1
     assert with_disability.mean() > 0.8
-    before = np.concatenate([day.people.column("DIS").to_numpy() for day in days if day.date == dt.date(2018, 10, 7)]) == 1
+    before = (
+        np.concatenate(
+            [day.people.column("DIS").to_numpy() for day in days if day.date == dt.date(2018, 10, 7)]
+        )
+        == 1
+    )
     assert before.mean() < 0.25
 
 
