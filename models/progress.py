@@ -21,9 +21,9 @@ class Progress:
     time_left_s: float = math.nan
 
 
-class TrainingStopped(Exception):  # noqa: N818 - it is how a fit ends when asked to, not an error
+class TrainingStopped(Exception):
     """The fit ended because it was told to stop; its checkpoint is on disk."""
 
 
-class TrainingFailed(RuntimeError):  # noqa: N818 - the counterpart of TrainingStopped
+class TrainingFailed(RuntimeError):
     """The fit cannot go on; the message says why and what to try."""

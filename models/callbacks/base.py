@@ -6,15 +6,15 @@ if TYPE_CHECKING:
     from models.learner import Learner
 
 
-class CancelBatch(Exception):  # noqa: N818 - control flow, not an error
+class CancelBatch(Exception):
     """Skip the rest of this batch."""
 
 
-class CancelEpoch(Exception):  # noqa: N818
+class CancelEpoch(Exception):
     """Skip the rest of this epoch's training; validation follows."""
 
 
-class CancelFit(Exception):  # noqa: N818
+class CancelFit(Exception):
     """End the fit here."""
 
 
