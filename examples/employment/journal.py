@@ -15,7 +15,10 @@ import numpy as np
 _TABLES = """
 CREATE TABLE IF NOT EXISTS steps (name TEXT PRIMARY KEY, result TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS days (
-    date TEXT PRIMARY KEY, prediction_ids TEXT NOT NULL, labels BLOB NOT NULL, labelled INTEGER NOT NULL DEFAULT 0
+    date TEXT PRIMARY KEY,
+    prediction_ids TEXT NOT NULL,
+    labels BLOB NOT NULL,
+    labelled INTEGER NOT NULL DEFAULT 0
 );
 """
 

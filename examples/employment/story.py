@@ -57,8 +57,12 @@ class Story:
             await self._put_records(progress)
             await self._train(progress)
             await self._deploy()
-            await self._live(progress)
-            await self._watched(progress)
+            alerts = asyncio.create_task(self._tell_alerts())
+            try:
+                await self._live(progress)
+                await self._watched(progress)
+            finally:
+                alerts.cancel()
         await self._audit()
         await self._verify_ledger()
 
@@ -152,13 +156,9 @@ class Story:
         last = self.journal.last_day()
         ahead = [day for day in days if last is None or day.date > last]
         progress.update(bar, completed=total - sum(day.people.num_rows for day in ahead))
-        alerts = asyncio.create_task(self._tell_alerts())
-        try:
-            while ahead:
-                ahead = ahead[await patiently(partial(self._predict, ahead, progress, bar)) :]
-            await self._send_labels(days[-1].date + replay.LABEL_DELAY)
-        finally:
-            alerts.cancel()
+        while ahead:
+            ahead = ahead[await patiently(partial(self._predict, ahead, progress, bar)) :]
+        await self._send_labels(days[-1].date + replay.LABEL_DELAY)
 
     async def _predict(self, days: list[replay.Day], progress: Progress, bar: TaskID) -> int:
         """Predicts `days` on one stream, with the labels that become known on the way.
@@ -243,23 +243,31 @@ class Story:
         self.console.print(f"  [yellow]alert[/] noticed on {noticed:%d %b %Y}: {alert.title}")
 
     async def _watched(self, progress: Progress) -> None:
-        """Waits until monitoring has counted every event and label of the story."""
+        """Waits until every event is in the lake, counted and looked at, and tells the alerts that opened."""
         total = sum(day.people.num_rows for day in replay.days(thin=self.thin))
         bar = progress.add_task("Watched: predictions and labels counted", total=2 * total)
-        request = monitoring_pb2.GetHealthRequest(deployment=NAME)
         while True:
-            health = (await patiently(lambda: self.client.monitoring.GetHealth(request))).deployments[0]
-            progress.update(bar, completed=min(2 * total, health.prediction_count + health.labelled_count))
-            if (
-                health.prediction_count >= total
-                and health.labelled_count >= total
-                and not health.backlog_count
-            ):
+            under_way = (await patiently(self._deployment)).pending_event_count
+            health = await patiently(self._health)
+            counted = min(health.prediction_count, total) + min(health.labelled_count, total)
+            progress.update(bar, completed=counted)
+            if counted == 2 * total and not (under_way or health.backlog_count or health.looks_due):
                 break
             await asyncio.sleep(0.3)
         alerts = await self.client.monitoring.ListAlerts(monitoring_pb2.ListAlertsRequest(deployment=NAME))
-        for alert in reversed(alerts.alerts):
+        for alert in sorted(alerts.alerts, key=lambda alert: alert.detect_time.ToNanoseconds()):
             self._tell(alert)
+
+    async def _deployment(self) -> inference_pb2.Deployment:
+        request = inference_pb2.GetDeploymentRequest(name=NAME)
+        return (await self.client.inference.GetDeployment(request)).deployment
+
+    async def _health(self) -> monitoring_pb2.DeploymentHealth:
+        try:
+            answer = await self.client.monitoring.GetHealth(monitoring_pb2.GetHealthRequest(deployment=NAME))
+        except errors.NotFound:  # its first event has not been counted yet
+            return monitoring_pb2.DeploymentHealth(looks_due=True)
+        return answer.deployments[0]
 
     async def _audit(self) -> None:
         if self.journal.result("audit") is None:
