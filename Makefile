@@ -30,7 +30,7 @@ run: setup ## play the story on real data, then keep the services and the dashbo
 	@FAST=$(FAST) EXIT=$(EXIT) $(BIN)/python -m examples.employment
 
 test: setup browser ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 browser: ## install Chromium for the browser tests (Debian's package), where there is none
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
@@ -57,7 +57,7 @@ bench: setup ## every benchmark of the README, each beside its peer (some minute
 	$(BIN)/python -m benchmarks.training
 
 faults: setup ## the fault tests at 100 random points a service (long)
-	BOARFISH_FAULT_POINTS=100 $(BIN)/python -m pytest tests/faults -n 2 --dist loadfile --timeout 3600
+	BOARFISH_FAULT_POINTS=100 $(BIN)/python -m pytest tests/faults -n 2 --dist loadgroup --timeout 3600
 
 clean-state: ## forget the story that was played: the next make run starts afresh
 	rm -rf $${BOARFISH_HOME:-.boarfish}

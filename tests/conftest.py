@@ -7,6 +7,16 @@ from pathlib import Path
 import pytest
 
 from services.common.settings import SERVICES, Settings
+from tests.story import story
+
+__all__ = ["story"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps the tests of one file on one worker, so that what a file starts is started once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
 
 
 @pytest.fixture
