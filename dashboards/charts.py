@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6b7280"
 SIMULATED = "rgba(213, 94, 0, 0.14)"
 PERCENT = ".0%"
+WEEK_HOVER = "week of %{x|%d %b %Y}: %{y:.1%}<extra></extra>"
 
 
 def accuracy_over_time(table: pd.DataFrame, reference: float, fall: float) -> go.Figure:
@@ -18,23 +19,43 @@ def accuracy_over_time(table: pd.DataFrame, reference: float, fall: float) -> go
     band_x = [*known["start"], *known["start"][::-1]]
     band_y = [*known["accuracy_upper"], *known["accuracy_lower"][::-1]]
     figure.add_scatter(
-        x=band_x, y=band_y, fill="toself", fillcolor="rgba(0, 114, 178, "
-                                                     "0.15)", line={"width": 0}, hoverinfo="skip",
+        x=band_x,
+        y=band_y,
+        fill="toself",
+        fillcolor="rgba(0, 114, 178, 0.15)",
+        line={"width": 0},
+        hoverinfo="skip",
         name="95 % interval",
-    )  # fmt: skip
+    )
     figure.add_scatter(
-        x=known["start"], y=known["accuracy"], mode="lines+markers", marker={"size": 4}, line={"color": BLUE, "width": 2},
-        name="Realised, from labels", hovertemplate="week of %{x|%d %b %Y}: %{y:.1%}<extra></extra>",
-    )  # fmt: skip
+        x=known["start"],
+        y=known["accuracy"],
+        mode="lines+markers",
+        marker={"size": 4},
+        line={"color": BLUE, "width": 2},
+        name="Realised, from labels",
+        hovertemplate=WEEK_HOVER,
+    )
     figure.add_scatter(
-        x=table["start"], y=table["estimated_accuracy"], mode="lines", line={"color": ORANGE, "width": 2, "dash": "dash"},
-        name="Estimated, without labels", hovertemplate="week of %{x|%d %b %Y}: %{y:.1%}<extra></extra>",
-    )  # fmt: skip
-    figure.add_hline(y=reference, line={"color": GREY, "width": 1}, annotation_text="when it was trained")
+        x=table["start"],
+        y=table["estimated_accuracy"],
+        mode="lines",
+        line={"color": ORANGE, "width": 2, "dash": "dash"},
+        name="Estimated, without labels",
+        hovertemplate=WEEK_HOVER,
+    )
     figure.add_hline(
-        y=reference - fall, line={"color": VERMILION, "width": 1, "dash": "dot"}, annotation_text="a fall that matters",
+        y=reference,
+        line={"color": GREY, "width": 1},
+        annotation_text="when it was trained",
+        annotation_position="top left",
+    )
+    figure.add_hline(
+        y=reference - fall,
+        line={"color": VERMILION, "width": 1, "dash": "dot"},
+        annotation_text="a fall that matters",
         annotation_position="bottom left",
-    )  # fmt: skip
+    )
     shade_simulated(figure, table)
     return _styled(figure, "Accuracy", PERCENT)
 
@@ -99,7 +120,12 @@ def groups(table: pd.DataFrame, overall: float, title: str) -> go.Figure:
             "<br>%{customdata[0]:,} people<extra></extra>",
         )
     )
-    figure.add_vline(x=overall, line={"color": GREY, "width": 1, "dash": "dot"}, annotation_text="everyone")
+    figure.add_vline(
+        x=overall,
+        line={"color": GREY, "width": 1, "dash": "dot"},
+        annotation_text="everyone",
+        annotation_position="bottom",
+    )
     figure.update_layout(height=140 + 34 * len(ordered), showlegend=False)
     styled = _styled(figure, "", None)
     styled.update_xaxes(title=title, tickformat=PERCENT)

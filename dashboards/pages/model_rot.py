@@ -18,7 +18,7 @@ def accuracy_sentence(health: monitoring_pb2.DeploymentHealth, table: pd.DataFra
     known = table[table["accuracy"].notna()]
     if known.empty:
         return "No label is known yet, so only the estimate below speaks of quality."
-    worst = known.loc[known["accuracy"].idxmin()]
+    worst = known.sort_values("accuracy").iloc[0]
     return (
         f"When it was trained the model decided rightly for "
         f"{percent(health.reference_quality.accuracy.value)} of held-out people. "
@@ -39,7 +39,7 @@ def show_column(window: monitoring_pb2.Window, drift: monitoring_pb2.ColumnDrift
         [share.reference_share for share in drift.shares],
         label,
     )
-    st.plotly_chart(figure, width="stretch", key="shares")
+    st.plotly_chart(figure, width="stretch", key="shares", alt=f"Shares of {drift.column}, {label}")
     surprise = "less than 1 in a million" if drift.p_value < 1e-6 else f"{drift.p_value:.2g}"
     st.caption(
         f"Distance {drift.jensen_shannon_distance:.3f} (0 is the same, 1 has nothing in common). "
@@ -65,7 +65,7 @@ def main() -> None:
     reference = health.reference_quality.accuracy.value
     if not math.isnan(reference):
         figure = charts.accuracy_over_time(table, reference, task.watch.quality_fall)
-        st.plotly_chart(figure, width="stretch", key="accuracy")
+        st.plotly_chart(figure, width="stretch", key="accuracy", alt="Accuracy by week")
     st.caption(
         f"Labels come about {task.watch.label_delay_days} days after the prediction; until then the dashed "
         f"line estimates accuracy "
@@ -85,7 +85,10 @@ def main() -> None:
     else:
         st.write(f"In none of {len(found)} weeks had an input moved by enough to matter.")
     drifts = queries.drift_table(found)
-    st.plotly_chart(charts.drift_map(drifts, task.watch.drift_distance), width="stretch", key="drift")
+    alt = "Distance of each input from the reference, week by week"
+    st.plotly_chart(
+        charts.drift_map(drifts, task.watch.drift_distance), width="stretch", key="drift", alt=alt
+    )
     st.caption(
         "Each cell compares one input in one week with the people that the model was checked on at "
         "training: the Jensen-Shannon distance, "

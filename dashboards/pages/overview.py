@@ -9,17 +9,17 @@ from dashboards import charts, queries
 from dashboards.words import between, percent
 
 SEVERITY = {
-    monitoring_pb2.ALERT_SEVERITY_CRITICAL: ("🔴", "critical"),
-    monitoring_pb2.ALERT_SEVERITY_WARNING: ("🟠", "warning"),
-    monitoring_pb2.ALERT_SEVERITY_INFO: ("🔵", "information"),
+    monitoring_pb2.ALERT_SEVERITY_CRITICAL: (":material/error:", "critical"),
+    monitoring_pb2.ALERT_SEVERITY_WARNING: (":material/warning:", "warning"),
+    monitoring_pb2.ALERT_SEVERITY_INFO: (":material/info:", "information"),
 }
 
 
-def show_alert(alert: monitoring_pb2.Alert) -> None:
+def show_alert(alert: monitoring_pb2.Alert, *, expanded: bool) -> None:
     """One alert: what, evidence, what to do, and the form to acknowledge it."""
-    sign, word = SEVERITY.get(alert.severity, ("⚪", "unrated"))
+    sign, word = SEVERITY.get(alert.severity, (":material/info:", "unrated"))
     noticed = alert.detect_time.ToDatetime()
-    with st.expander(f"{sign} {alert.title} — noticed {noticed:%d %b %Y}", expanded=True):
+    with st.expander(f"{alert.title} — noticed {noticed:%d %b %Y}", expanded=expanded, icon=sign):
         if alert.simulations:
             st.warning(f"Part of a simulated incident: {', '.join(alert.simulations)}")
         st.write(alert.description)
@@ -34,7 +34,7 @@ def show_alert(alert: monitoring_pb2.Alert) -> None:
             st.caption(f"Acknowledged by {alert.acknowledged_by}: {alert.acknowledge_note or 'no note'}")
         elif alert.state == monitoring_pb2.ALERT_STATE_OPEN:
             with st.form(f"acknowledge-{alert.id}", border=False):
-                columns = st.columns([2, 4, 1], vertical_alignment="bottom")
+                columns = st.columns([2, 4, 2], vertical_alignment="bottom")
                 person = columns[0].text_input("Your name", key=f"person-{alert.id}")
                 note = columns[1].text_input("What you found or will do", key=f"note-{alert.id}")
                 if columns[2].form_submit_button("Acknowledge"):
@@ -90,16 +90,14 @@ def main() -> None:
     columns[0].metric("People predicted", f"{health.prediction_count:,}", border=True)
     columns[1].metric("Labels known", f"{health.labelled_count:,}", border=True)
     accuracy, reference = health.overall_quality.accuracy.value, health.reference_quality.accuracy.value
-    change = (
-        None
-        if math.isnan(accuracy) or math.isnan(reference)
-        else f"{100 * (accuracy - reference):+.1f} points since training"
-    )
-    columns[2].metric("Accuracy so far", percent(accuracy), change, border=True)
+    moved = 100 * (accuracy - reference)
+    change = "" if math.isnan(moved) else f", {moved:+.1f} points since"
+    columns[2].metric("Accuracy so far", percent(accuracy), border=True)
     columns[3].metric("Open alerts", health.open_alert_count, border=True)
     st.caption(
         f"Clock of this deployment: {health.watermark.ToDatetime():%d %B %Y} (the newest event seen). "
-        f"Waiting to be counted: {health.backlog_count:,} events."
+        f"Waiting to be counted: {health.backlog_count:,} events. "
+        f"When it was trained, {percent(reference)} of its decisions were right{change}."
     )
 
     found = queries.alerts(name)
@@ -108,12 +106,12 @@ def main() -> None:
     if not needing:
         st.success("Nothing. No alert is open.")
     for alert in needing:
-        show_alert(alert)
+        show_alert(alert, expanded=True)
     past = [alert for alert in found if alert.state != monitoring_pb2.ALERT_STATE_OPEN]
     if past:
         st.header("Alerts that were acknowledged or are over")
         for alert in past:
-            show_alert(alert)
+            show_alert(alert, expanded=False)
 
     st.header("What serves")
     show_serving(health)
@@ -121,7 +119,9 @@ def main() -> None:
     st.header("People predicted, week by week")
     table = queries.quality_table(queries.windows(name)[0])
     if not table.empty:
-        st.plotly_chart(charts.traffic(table), width="stretch", key="traffic")
+        st.plotly_chart(
+            charts.traffic(table), width="stretch", key="traffic", alt="People predicted each week"
+        )
 
 
 main()

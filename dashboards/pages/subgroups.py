@@ -44,7 +44,10 @@ def main() -> None:
         for sentence in sentences[sentences != ""]:
             st.markdown(f"- {sentence}")
         overall = getattr(window.quality, rate).value
-        st.plotly_chart(charts.groups(table, overall, queries.RATES[rate]), width="stretch", key="groups")
+        alt = f"{queries.RATES[rate]} of each group with its interval; the table below has the numbers"
+        st.plotly_chart(
+            charts.groups(table, overall, queries.RATES[rate]), width="stretch", key="groups", alt=alt
+        )
         st.caption(
             "Dots are rates, bars their 95 % intervals. Diamonds: the gap to everyone else is more than "
             "chance explains, "
