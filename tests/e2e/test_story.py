@@ -125,6 +125,30 @@ def test_the_people_of_group_quarters_are_the_true_drift(alerts):
     assert "RELP" in columns
 
 
+def test_the_subgroup_finding_is_true_of_the_rows(story, client):
+    """By hand: among people who are not employed, women are taken to be at work more often than men."""
+    columns = ["prediction_id", "role", "score", "SEX"]
+    predictions = DeltaTable(story.home / "lake" / "predictions" / "employment").to_pandas(columns=columns)
+    labels = DeltaTable(story.home / "lake" / "labels" / "employment").to_pandas(
+        columns=["prediction_id", "value"]
+    )
+    joined = predictions[predictions["role"] == "CHAMPION"].merge(labels, on="prediction_id")
+    idle = joined[joined["value"] == "0"]
+    by_hand = (idle["score"] >= 0.5).groupby(idle["SEX"]).mean()
+    assert by_hand[2] - by_hand[1] > 0.04
+
+    request = monitoring_pb2.QueryProfilesRequest(
+        deployment="employment", merge=True, parts=[monitoring_pb2.WINDOW_PART_SUBGROUPS]
+    )
+    [window] = client.monitoring.QueryProfiles(request).windows
+    women = next(group for group in window.subgroups if dict(group.group) == {"SEX": "2"})
+    assert women.quality.false_positive_rate.value == pytest.approx(by_hand[2], abs=1e-12)
+    gap = next(gap for gap in women.gaps if gap.rate == "false_positive_rate")
+    assert gap.significant
+    audit = client.monitoring.ListAudits(monitoring_pb2.ListAuditsRequest(deployment="employment")).audits[0]
+    assert any("female" in finding for finding in audit.findings)
+
+
 def test_audit_and_ledger_hold(story, client):
     assert story.boarfish("ledger", "verify").returncode == 0
     audits = client.monitoring.ListAudits(monitoring_pb2.ListAuditsRequest(deployment="employment")).audits
