@@ -31,7 +31,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         self._dispatcher = dispatcher
         self._lake = lake
 
-    async def CreateTrainingJob(  # noqa: N802
+    async def CreateTrainingJob(
         self, request: training_pb2.CreateTrainingJobRequest, context: Any
     ) -> training_pb2.CreateTrainingJobResponse:
         """Queues a job, once for each request_id."""
@@ -48,13 +48,13 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         datasets.check_columns(self._lake, request.dataset, request.task)
         return self._book.create(request, version.version)
 
-    async def GetTrainingJob(  # noqa: N802
+    async def GetTrainingJob(
         self, request: training_pb2.GetTrainingJobRequest, context: Any
     ) -> training_pb2.GetTrainingJobResponse:
         """One job as it is now."""
         return training_pb2.GetTrainingJobResponse(job=await self._job(request.id))
 
-    async def ListTrainingJobs(  # noqa: N802
+    async def ListTrainingJobs(
         self, request: training_pb2.ListTrainingJobsRequest, context: Any
     ) -> training_pb2.ListTrainingJobsResponse:
         """Jobs, newest first, without model cards."""
@@ -63,7 +63,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         jobs = [self._feed.running(job.id) or job for job in jobs]
         return training_pb2.ListTrainingJobsResponse(jobs=jobs, next_page_token=next_token(request, rest))
 
-    async def CancelTrainingJob(  # noqa: N802
+    async def CancelTrainingJob(
         self, request: training_pb2.CancelTrainingJobRequest, context: Any
     ) -> training_pb2.CancelTrainingJobResponse:
         """Ends a job that has not ended, and answers when its worker is gone."""
@@ -72,7 +72,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         await asyncio.shield(self._dispatcher.stop_worker(request.id))
         return training_pb2.CancelTrainingJobResponse(job=job)
 
-    async def WatchTrainingJob(  # noqa: N802
+    async def WatchTrainingJob(
         self, request: training_pb2.WatchTrainingJobRequest, context: Any
     ) -> AsyncIterator[training_pb2.WatchTrainingJobResponse]:
         """Streams a job's state: at once, then at most every 0.1 s as it changes, last when it has ended."""
@@ -85,7 +85,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
             await change.wait()
             await asyncio.sleep(WATCH_INTERVAL_S)
 
-    async def ListModelVersions(  # noqa: N802
+    async def ListModelVersions(
         self, request: training_pb2.ListModelVersionsRequest, context: Any
     ) -> training_pb2.ListModelVersionsResponse:
         """Model versions, newest first."""
@@ -95,7 +95,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         token = next_token(request, rest)
         return training_pb2.ListModelVersionsResponse(model_versions=versions, next_page_token=token)
 
-    async def GetModelVersion(  # noqa: N802
+    async def GetModelVersion(
         self, request: training_pb2.GetModelVersionRequest, context: Any
     ) -> training_pb2.GetModelVersionResponse:
         """One model version by its id or an unambiguous prefix."""
@@ -104,7 +104,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
             model_version=found[resolve_prefix(request.id, list(found))]
         )
 
-    async def FindLearningRate(  # noqa: N802
+    async def FindLearningRate(
         self, request: training_pb2.FindLearningRateRequest, context: Any
     ) -> training_pb2.FindLearningRateResponse:
         """Not yet there."""
@@ -112,7 +112,7 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
             "FindLearningRate comes with a later version of Boarfish.", reason="NOT_IMPLEMENTED"
         )
 
-    async def ExportModelVersion(  # noqa: N802
+    async def ExportModelVersion(
         self, request: training_pb2.ExportModelVersionRequest, context: Any
     ) -> training_pb2.ExportModelVersionResponse:
         """Not yet there."""
