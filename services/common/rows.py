@@ -1,8 +1,8 @@
 """What a row must look like, in one place: a task's columns and the checks that each value passes.
 
-Ingestion checks records with it, inference checks what is to be predicted. Bulk rows are checked as Arrow columns; a few
-JSON-like rows value by value. Both give the same verdict in the same words, because a bad Arrow value gets its reason from the
-check of single values.
+Ingestion checks records with it, inference checks what is to be predicted. Bulk rows are checked as Arrow
+columns; a few JSON-like rows value by value. Both give the same verdict in the same words, because a bad
+Arrow value gets its reason from the check of single values.
 """
 
 import functools
@@ -35,8 +35,9 @@ _ARROW = {NUMERIC: pa.float64(), CODE: pa.int64(), CATEGORY: pa.utf8()}
 class Column:
     """One column and what its values must be.
 
-    `kind` is a feature type, or `None` for a column that is kept as it comes (a row's id or time). `allowed` holds the only values
-    taken, as `int` for codes and `str` for categories; `None` takes all. `required`: the column itself must be there.
+    `kind` is a feature type, or `None` for a column that is kept as it comes (a row's id or time). `allowed`
+    holds the only values taken, as `int` for codes and `str` for categories; `None` takes all. `required`:
+    the column itself must be there.
     """
 
     name: str
@@ -88,7 +89,9 @@ class Column:
     def _check_allowed(self, value: Value) -> tuple[Value, str | None]:
         if self.allowed is not None and value not in self.allowed:
             listed = sorted(self.allowed)
-            shown = ", ".join(map(str, listed[:MAX_SHOWN_VALUES])) + (", ..." if len(listed) > MAX_SHOWN_VALUES else "")
+            shown = ", ".join(map(str, listed[:MAX_SHOWN_VALUES])) + (
+                ", ..." if len(listed) > MAX_SHOWN_VALUES else ""
+            )
             return None, f"is {_shown(value)}; must be one of {shown}"
         return value, None
 
@@ -125,7 +128,9 @@ class Column:
 
     @functools.cached_property
     def _known_codes(self) -> tuple[int, np.ndarray] | None:
-        """The allowed codes as a table over their range, with its lowest; `None` when all are, or the range is wide."""
+        """The allowed codes as a table over their range, with its lowest; `None` when all are, or the range
+        is wide.
+        """
         if not self.allowed:
             return None
         lowest, span = min(self.allowed), max(self.allowed) - min(self.allowed) + 1
@@ -136,7 +141,7 @@ class Column:
         return lowest, table
 
     def _all_codes_known(self, values: np.ndarray) -> bool:
-        """Whether every one of the codes, int64 `(N,)`, may be there: the usual case, found without a sort."""
+        """Whether every one of the codes, int64 `(N,)`, may be there: the usual case, found fast."""
         if self.allowed is None:
             return not bool((values == INT64_MIN).any())
         if self._known_codes is None:
@@ -174,7 +179,11 @@ class Column:
         return pa.array(values, pa.int64(), mask=missing | bad), bad
 
     def _check_texts(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        if not (pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type)):
+        if not (
+            pa.types.is_string(array.type)
+            or pa.types.is_large_string(array.type)
+            or pa.types.is_string_view(array.type)
+        ):
             raise _column_error(self.name, f"has Arrow type {array.type}; must hold texts (utf8)")
         array = array.cast(pa.utf8())
         missing = _null_mask(array)
@@ -190,8 +199,8 @@ class Column:
 class CheckedRows:
     """A batch after its check.
 
-    `rows` holds the accepted rows in the schema's types; `accepted` their positions as sent, int64; `rejected` every refused row
-    with its first offending column and the reason.
+    `rows` holds the accepted rows in the schema's types; `accepted` their positions as sent, int64;
+    `rejected` every refused row with its first offending column and the reason.
     """
 
     rows: pa.RecordBatch
@@ -216,7 +225,10 @@ class RowSchema:
 
     @classmethod
     def for_records(cls, task: task_pb2.Task) -> "RowSchema":
-        """Rows of a dataset: id, time, features, target and sensitive attributes. The target is kept as its canonical text."""
+        """Rows of a dataset: id, time, features, target and sensitive attributes.
+
+        The target is kept as its canonical text.
+        """
         free = [name for name in (task.id_column, task.time_column) if name]
         target = Column(
             task.target.name, CATEGORY, True, False,
@@ -233,19 +245,30 @@ class RowSchema:
 
     @classmethod
     def for_predictions(cls, task: task_pb2.Task) -> "RowSchema":
-        """Rows to predict: features, and sensitive attributes where the caller has them. Id and time are taken and left out."""
+        """Rows to predict: features, and sensitive attributes where the caller has them.
+
+        Id and time are taken and left out.
+        """
         columns = [*map(_feature_column, task.features), *map(_sensitive_column, task.sensitive)]
-        ignored = {name for name in (task.id_column, task.time_column) if name} - {column.name for column in columns}
+        ignored = {name for name in (task.id_column, task.time_column) if name} - {
+            column.name for column in columns
+        }
         return cls(columns, ignored)
 
     def decode(self, batch: common_pb2.RowBatch) -> CheckedRows:
-        """Checks a batch. Raises `InvalidArgument` for what is wrong with it as a whole: not Arrow, an unknown or lacking column."""
+        """Checks a batch.
+
+        Raises `InvalidArgument` for what is wrong with it as a whole: not Arrow, an unknown or lacking
+        column.
+        """
         if batch.WhichOneof("encoding") == "arrow_ipc":
             return self.check_table(read_arrow(batch.arrow_ipc, "batch.arrow_ipc"))
         return self._check_structs(batch.rows.rows)
 
     def check_struct(self, row: Struct) -> tuple[list[Value], list[tuple[str, str]]]:
-        """Values of one JSON-like row in the order of `columns`, and column and reason of each that is refused."""
+        """Values of one JSON-like row in the order of `columns`, and column and reason of each that is
+        refused.
+        """
         values: list[Value] = self._absent.copy()
         problems: list[tuple[str, str]] = []
         for name, field in row.fields.items():
@@ -302,7 +325,9 @@ class RowSchema:
             values, problems = self.check_struct(row)
             if problems:
                 name, reason = problems[0]
-                rejected.append(common_pb2.RejectedRow(row_index=index, column=name, reason=f"{name} {reason}"))
+                rejected.append(
+                    common_pb2.RejectedRow(row_index=index, column=name, reason=f"{name} {reason}")
+                )
             else:
                 kept.append(values)
                 accepted.append(index)
@@ -311,7 +336,9 @@ class RowSchema:
     def to_batch(self, rows: Sequence[Sequence[Value]]) -> pa.RecordBatch:
         """Rows of checked values (`check_struct`) as one record batch."""
         arrays = [
-            pa.array([row[position] for row in rows], _ARROW.get(column.kind) if column.kind is not None else None)
+            pa.array(
+                [row[position] for row in rows], _ARROW.get(column.kind) if column.kind is not None else None
+            )
             for position, column in enumerate(self.columns)
         ]
         arrays = [array.cast(pa.utf8()) if pa.types.is_null(array.type) else array for array in arrays]
@@ -389,7 +416,10 @@ def canonical_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def read_arrow(data: bytes, field: str) -> pa.Table:
-    """The rows of an Arrow IPC stream, fully validated. Raises `InvalidArgument` naming `field` for bytes that are none."""
+    """The rows of an Arrow IPC stream, fully validated.
+
+    Raises `InvalidArgument` naming `field` for bytes that are none.
+    """
     try:
         with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
             batches, size = [], 0
@@ -398,12 +428,16 @@ def read_arrow(data: bytes, field: str) -> pa.Table:
                 size += batch.nbytes
                 if size > MAX_DECODED_BYTES:
                     raise InvalidArgument.of(
-                        FieldViolation(field, f"unpacks to more than {MAX_DECODED_BYTES} bytes; send smaller batches")
+                        FieldViolation(
+                            field, f"unpacks to more than {MAX_DECODED_BYTES} bytes; send smaller batches"
+                        )
                     )
                 batches.append(batch)
             table = pa.Table.from_batches(batches, reader.schema)
     except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, MemoryError) as error:
-        raise InvalidArgument.of(FieldViolation(field, f"is not a readable Arrow IPC stream: {_short(error)}")) from error
+        raise InvalidArgument.of(
+            FieldViolation(field, f"is not a readable Arrow IPC stream: {_short(error)}")
+        ) from error
     if table.num_rows == 0:
         raise InvalidArgument.of(FieldViolation(field, "has no rows; send at least one"))
     return table
@@ -419,7 +453,9 @@ def _rejections(
             row = int(index)
             if row not in first:
                 reason = column.check(source[row].as_py())[1] or "is refused"
-                first[row] = common_pb2.RejectedRow(row_index=row, column=column.name, reason=f"{column.name} {reason}")
+                first[row] = common_pb2.RejectedRow(
+                    row_index=row, column=column.name, reason=f"{column.name} {reason}"
+                )
     return [first[int(index)] for index in np.flatnonzero(bad)]
 
 

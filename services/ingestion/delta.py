@@ -1,28 +1,33 @@
 """One Delta table of the lake as its writer sees it: files that are on disk before a commit names them.
 
-A commit carries the writer's own transaction number (Delta's `txn` action), so that after a crash the table itself says whether a commit
-happened. Files are written and synced first, then named by the log, then the log is synced: what has been committed
-survives a power cut.
+A commit carries the writer's own transaction number (Delta's `txn` action), so that after a crash the table
+itself says whether a commit happened. Data files are written and synced first, then named by a log entry
+that is itself synced before it can be seen. The writer keeps in memory what the table consists of and reads
+it from the log once, when it opens the table.
 """
 
-import json
-import os
+import contextlib
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
-from deltalake.transaction import AddAction, RemoveAction
 
 from services.common.lake import SEQUENCE
+from services.ingestion import delta_log
+from services.ingestion.delta_log import DataFile, Metadata, Statistics, sync
 
-WRITER = "boarfish-ingestion"
-_STATISTICS = (SEQUENCE, "prediction_id", "event_time")
-_KEEP_REMOVED_HOURS = 1
+KEEP_REMOVED_S = 3600.0
+CHECKPOINT_EVERY = 100
+_ROW_GROUP = 131_072
+# A file is put together with younger ones when they hold at least half of its bytes: each row is rewritten a
+# logarithmic number of times.
+_GROWTH = 2
+_LARGEST_COMPACTION = 4
 
 
 class DeltaFile:
@@ -30,136 +35,187 @@ class DeltaFile:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._table: DeltaTable | None = None
+        self._metadata: Metadata | None = None
+        self._files: list[DataFile] = []
+        self._version = -1
+        self._number = 0
+        self._checkpoint = 0
+        self._stray: dict[str, float] = {}
 
     def open(self) -> None:
-        """Looks whether the table is there."""
-        if self._table is None:
-            try:
-                self._table = DeltaTable(str(self.folder))
-            except TableNotFoundError:
-                return
-        self._table.update_incremental()
+        """Reads from the disk what the table consists of."""
+        self._metadata, self._files, self._version, self._number = None, [], -1, 0
+        try:
+            table = DeltaTable(str(self.folder))
+        except TableNotFoundError:
+            self._note_strays()
+            return
+        # What is about to be believed may have been written, but not synced, when the last commit failed.
+        sync(self.folder / "_delta_log")
+        self._metadata, self._files = delta_log.metadata_of(table), delta_log.files_of(table)
+        self._version = self._checkpoint = table.version()
+        self._number = table.transaction_version(delta_log.WRITER) or 0
+        self._note_strays()
 
     def committed(self) -> int:
         """Number of the writer's newest commit; 0 when there is none."""
-        return (self._table.transaction_version(WRITER) or 0) if self._table is not None else 0
+        return self._number
 
     def row_count(self) -> int:
         """Rows in the table."""
-        return self._table.count() if self._table is not None else 0
+        return sum(file.row_count for file in self._files)
+
+    def file_count(self) -> int:
+        """Files that the table consists of."""
+        return len(self._files)
 
     def schema(self) -> pa.Schema | None:
         """Columns of the table; `None` when it does not exist."""
-        return pa.schema(self._table.schema()) if self._table is not None else None
+        return self._metadata.schema if self._metadata is not None else None
 
     def append(self, rows: pa.Table, number: int) -> None:
-        """Commits `rows` as the writer's commit `number`. New columns are added to the table first."""
-        if self._table is None:
-            self.folder.parent.mkdir(parents=True, exist_ok=True)
-            self._table = DeltaTable.create(str(self.folder), rows.schema, mode="ignore")
-        else:
-            present = set(pa.schema(self._table.schema()).names)
-            if added := [field for field in rows.schema if field.name not in present]:
-                from deltalake import Schema
+        """Commits `rows` as the writer's commit `number`.
 
-                self._table.alter.add_columns(list(Schema.from_arrow(pa.schema(added)).fields))
-        add = self._write(rows, data_change=True)
-        self._commit([add], CommitProperties(app_transactions=[Transaction(WRITER, number)]))
+        New columns become the table's in the same commit.
+        """
+        actions = [delta_log.transaction(number)]
+        metadata = self._metadata
+        if metadata is None:
+            self._make_folders()
+            metadata = Metadata.new(rows.schema)
+            actions += [delta_log.PROTOCOL, metadata.action()]
+        elif added := [field for field in rows.schema if field.name not in metadata.schema.names]:
+            metadata = metadata.with_schema(pa.schema([*metadata.schema, *added]))
+            actions.append(metadata.action())
+        file, statistics = self._write([rows])
+        actions.append(delta_log.addition(file, statistics.as_json(), data_change=True))
+        delta_log.append_entry(self.folder, self._version + 1, "WRITE", actions)
+        self._metadata, self._number = metadata, number
+        self._version += 1
+        self._files.append(file)
 
     def compact(self, small_bytes: int, limit: int) -> int:
         """Puts neighbouring small files together when there are more than `limit`; how many were replaced.
 
         Rows keep their order. The old files stay for an hour, for readers that have them open.
         """
-        if self._table is None:
+        chosen = _to_put_together(self._files, small_bytes, limit)
+        if not chosen or self._metadata is None:
             return 0
-        actions = pa.table(self._table.get_add_actions(flatten=True)).sort_by(f"min.{SEQUENCE}").to_pylist()
-        small = [action for action in actions if action["size_bytes"] < small_bytes]
-        if len(small) <= limit:
-            return 0
-        schema = pa.schema(self._table.schema())
-        parts = [pq.read_table(self.folder / action["path"]) for action in small]
-        rows = pa.concat_tables([_in_schema(part, schema) for part in parts]).sort_by(SEQUENCE)
-        add = self._write(rows, data_change=False)
-        removed = [
-            RemoveAction(
-                path=action["path"],
-                size=action["size_bytes"],
-                partition_values={},
-                data_change=False,
-                deletion_timestamp=_now_ms(),
-            )
-            for action in small
+        file, statistics = self._write(_row_groups(self.folder, chosen, self._metadata.schema))
+        actions = [
+            delta_log.addition(file, statistics.as_json(), data_change=False),
+            *map(delta_log.removal, chosen),
         ]
-        self._commit([add, *removed], CommitProperties())
-        self._table.vacuum(retention_hours=_KEEP_REMOVED_HOURS, dry_run=False, enforce_retention_duration=False)
-        self._table.update_incremental()
-        return len(small)
+        delta_log.append_entry(self.folder, self._version + 1, "OPTIMIZE", actions)
+        self._version += 1
+        self._files[-len(chosen) :] = [file]
+        self._stray.update(dict.fromkeys((one.name for one in chosen), time.monotonic()))
+        self._remove_strays()
+        return len(chosen)
 
-    def _write(self, rows: pa.Table, *, data_change: bool) -> AddAction:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"part-{uuid.uuid4().hex}.parquet"
-        path = self.folder / name
-        pq.write_table(rows, path, compression="zstd", compression_level=1, row_group_size=131_072)
-        sync(path)
-        return AddAction(
-            path=name,
-            size=path.stat().st_size,
-            partition_values={},
-            modification_time=_now_ms(),
-            data_change=data_change,
-            stats=json.dumps(_statistics(rows)),
-        )
-
-    def _commit(self, actions: Sequence[AddAction | RemoveAction], properties: CommitProperties) -> None:
-        table = self._table
-        assert table is not None
-        sync(self.folder)
-        table.create_write_transaction(
-            list(actions), "append", schema=table.schema(), commit_properties=properties
-        )
-        table.update_incremental()
+    def checkpoint(self) -> bool:
+        """Sums the log up when it has grown by many entries, so that readers open it fast; whether it did."""
+        if self._version - self._checkpoint < CHECKPOINT_EVERY:
+            return False
+        table = DeltaTable(str(self.folder))
+        table.create_checkpoint()
         log = self.folder / "_delta_log"
-        sync(log / f"{table.version():020d}.json")
-        sync(log)
+        for path in (log / f"{table.version():020d}.checkpoint.parquet", log / "_last_checkpoint", log):
+            sync(path)
+        table.cleanup_metadata()
+        self._checkpoint = self._version
+        return True
+
+    def _make_folders(self) -> None:
+        log = self.folder / "_delta_log"
+        log.mkdir(parents=True, exist_ok=True)
+        for folder in (self.folder, *list(self.folder.parents)[:3]):
+            sync(folder)
+
+    def _write(self, parts: Iterable[pa.Table]) -> tuple[DataFile, Statistics]:
+        """Writes the parts, one row group each, as a file that no entry of the log names yet."""
+        name, statistics = f"part-{uuid.uuid4().hex}.parquet", Statistics()
+        path = self.folder / name
+        writer: pq.ParquetWriter | None = None
+        first = 0
+        try:
+            for part in parts:
+                if writer is None:
+                    writer = pq.ParquetWriter(path, part.schema, compression="zstd", compression_level=1)
+                    first = part.column(SEQUENCE)[0].as_py()
+                writer.write_table(part, row_group_size=_ROW_GROUP)
+                statistics.add(part)
+            assert writer is not None
+            writer.close()
+            sync(path)
+        except BaseException:
+            if writer is not None:
+                with contextlib.suppress(Exception):
+                    writer.close()
+            path.unlink(missing_ok=True)
+            raise
         sync(self.folder)
+        return DataFile(name, path.stat().st_size, first, statistics.row_count), statistics
+
+    def _note_strays(self) -> None:
+        """Files of commits that failed, or that were replaced before the service started, go when readers
+        are done.
+        """
+        known = {file.name for file in self._files}
+        found = self.folder.glob("part-*.parquet")
+        self._stray = {path.name: time.monotonic() for path in found if path.name not in known} | {
+            name: since for name, since in self._stray.items() if name not in known
+        }
+
+    def _remove_strays(self) -> None:
+        for name in [
+            name for name, since in self._stray.items() if time.monotonic() - since > KEEP_REMOVED_S
+        ]:
+            (self.folder / name).unlink(missing_ok=True)
+            del self._stray[name]
 
 
-def sync(path: Path) -> None:
-    """Forces a file or folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _to_put_together(files: Sequence[DataFile], small_bytes: int, limit: int) -> list[DataFile]:
+    """The newest neighbours worth putting together; empty when there are at most `limit` small ones."""
+    small = 0
+    for file in reversed(files):
+        if file.size_bytes >= small_bytes:
+            break
+        small += 1
+    if small <= limit:
+        return []
+    count = total = 0
+    for file in reversed(files[len(files) - small :]):
+        size = file.size_bytes
+        if count >= limit and (size > _GROWTH * total):
+            break
+        if count >= 2 and total + size > _LARGEST_COMPACTION * small_bytes:
+            break
+        count, total = count + 1, total + size
+    return list(files[len(files) - count :])
+
+
+def _row_groups(folder: Path, files: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.Table]:
+    """The rows of `files` in full row groups, a few of them in memory at a time."""
+    waiting: list[pa.Table] = []
+    rows = 0
+    for file in files:
+        part = _in_schema(pq.read_table(folder / file.name, use_threads=False), schema)
+        waiting.append(part)
+        rows += part.num_rows
+        if rows >= _ROW_GROUP:
+            yield pa.concat_tables(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.concat_tables(waiting)
 
 
 def _in_schema(part: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = [
-        part.column(field.name).cast(field.type) if field.name in part.column_names else pa.nulls(part.num_rows, field.type)
+        part.column(field.name).cast(field.type)
+        if field.name in part.column_names
+        else pa.nulls(part.num_rows, field.type)
         for field in schema
     ]
     return pa.table(columns, schema=schema)
-
-
-def _statistics(rows: pa.Table) -> dict[str, object]:
-    """Delta statistics of the columns that readers prune by."""
-    import pyarrow.compute as pc
-
-    smallest: dict[str, object] = {}
-    largest: dict[str, object] = {}
-    for name in _STATISTICS:
-        if name in rows.column_names and rows.column(name).null_count < rows.num_rows:
-            bounds = pc.min_max(rows.column(name)).as_py()
-            smallest[name], largest[name] = (_json_value(bounds[side]) for side in ("min", "max"))
-    nulls = {name: rows.column(name).null_count for name in smallest}
-    return {"numRecords": rows.num_rows, "minValues": smallest, "maxValues": largest, "nullCount": nulls}
-
-
-def _json_value(value: object) -> object:
-    return value.isoformat(timespec="microseconds").replace("+00:00", "Z") if hasattr(value, "isoformat") else value
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -20,10 +20,17 @@ ROLES = ("CHAMPION", "SHADOW")
 
 
 def check_events(table: pa.Table) -> pa.Table:
-    """`table` with its known columns in their types. Raises `InvalidArgument` naming the column that is lacking or wrong."""
+    """`table` with its known columns in their types.
+
+    Raises `InvalidArgument` naming the column that is lacking or wrong.
+    """
     if len(set(table.column_names)) != len(table.column_names):
         raise InvalidArgument.of(FieldViolation("arrow_ipc", "names a column twice"))
-    problems = [FieldViolation(f"arrow_ipc.{name}", "is missing") for name in COLUMNS if name not in table.column_names]
+    problems = [
+        FieldViolation(f"arrow_ipc.{name}", "is missing")
+        for name in COLUMNS
+        if name not in table.column_names
+    ]
     if problems:
         raise InvalidArgument.of(*problems)
     for name, kind in COLUMNS.items():
@@ -32,9 +39,13 @@ def check_events(table: pa.Table) -> pa.Table:
             column = table.column(position).cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             found = table.schema.field(position).type
-            raise InvalidArgument.of(FieldViolation(f"arrow_ipc.{name}", f"has type {found}; must be {kind}")) from error
+            raise InvalidArgument.of(
+                FieldViolation(f"arrow_ipc.{name}", f"has type {found}; must be {kind}")
+            ) from error
         if column.null_count:
-            raise InvalidArgument.of(FieldViolation(f"arrow_ipc.{name}", "has missing values; every event needs one"))
+            raise InvalidArgument.of(
+                FieldViolation(f"arrow_ipc.{name}", "has missing values; every event needs one")
+            )
         table = table.set_column(position, name, column)
     if not pc.all(pc.is_in(table.column("role"), pa.array(ROLES))).as_py():
         raise InvalidArgument.of(FieldViolation("arrow_ipc.role", "must be CHAMPION or SHADOW"))
@@ -43,5 +54,7 @@ def check_events(table: pa.Table) -> pa.Table:
         raise InvalidArgument.of(FieldViolation("arrow_ipc.score", "must be between 0 and 1"))
     for field in table.schema:
         if pa.types.is_nested(field.type) or field.name.startswith("_"):
-            raise InvalidArgument.of(FieldViolation(f"arrow_ipc.{field.name}", f"has type {field.type}, which no event column has"))
+            raise InvalidArgument.of(
+                FieldViolation(f"arrow_ipc.{field.name}", f"has type {field.type}, which no event column has")
+            )
     return table

@@ -20,10 +20,12 @@ from services.common.rows import RowSchema, canonical_text, read_arrow
 from services.common.storage import writing_to
 from services.ingestion import tables
 from services.ingestion.events import check_events
+from services.ingestion.writer import Spooled, Written
 from services.ingestion.writers import Writers
 
 MAX_LISTED_REJECTIONS = 1000
 IN_FLIGHT = 16
+IN_FLIGHT_BYTES = 32 * 1024 * 1024
 READ_BYTES = 4 * 1024 * 1024
 
 
@@ -40,11 +42,12 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
         self, request_iterator: AsyncIterator[ingestion_pb2.PutRecordsRequest], context: Any
     ) -> ingestion_pb2.PutRecordsResponse:
         answer = ingestion_pb2.PutRecordsResponse()
-        waiting: deque[asyncio.Task[Any]] = deque()
+        waiting: deque[tuple[int, asyncio.Task[Written]]] = deque()
         row_base = 0
 
         async def settle() -> None:
-            written = await waiting.popleft()
+            _, task = waiting.popleft()
+            written = await task
             if written.duplicate:
                 answer.duplicate_count += written.row_count
             else:
@@ -63,27 +66,28 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
                 if checked.rows.num_rows:
                     writer = self._writers.of(TableKind.RECORDS, request.dataset)
                     rows = pa.Table.from_batches([checked.rows])
-                    waiting.append(asyncio.create_task(writer.put(request.request_id, rows)))
-                if len(waiting) >= IN_FLIGHT:
+                    waiting.append((rows.nbytes, asyncio.create_task(writer.put(request.request_id, rows))))
+                while len(waiting) >= IN_FLIGHT or sum(size for size, _ in waiting) > IN_FLIGHT_BYTES:
                     await settle()
             while waiting:
                 await settle()
         finally:
-            for task in waiting:
+            for _, task in waiting:
                 task.cancel()
         return answer
 
     async def LogPredictions(
         self, request_iterator: AsyncIterator[ingestion_pb2.LogPredictionsRequest], context: Any
     ) -> AsyncIterator[ingestion_pb2.LogPredictionsResponse]:
-        under_way: asyncio.Queue[tuple[ingestion_pb2.LogPredictionsRequest, asyncio.Task[Any]] | None]
+        under_way: asyncio.Queue[tuple[ingestion_pb2.LogPredictionsRequest, asyncio.Task[Written]] | None]
         under_way = asyncio.Queue(IN_FLIGHT)
+        stream = Spooled()
 
         async def take_in() -> None:
             async for request in request_iterator:
                 rows = await asyncio.to_thread(_events, request)
                 writer = self._writers.of(TableKind.PREDICTIONS, request.deployment)
-                put = asyncio.create_task(writer.put_spooled(request.spool_id, request.offset, rows))
+                put = asyncio.create_task(writer.put_spooled(stream, request.spool_id, request.offset, rows))
                 await under_way.put((request, put))
 
         async def take_all_in() -> None:
@@ -103,8 +107,13 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
             await reader
         finally:
             reader.cancel()
+            while not under_way.empty():
+                if (entry := under_way.get_nowait()) is not None:
+                    entry[1].cancel()
 
-    async def LogLabels(self, request: ingestion_pb2.LogLabelsRequest, context: Any) -> ingestion_pb2.LogLabelsResponse:
+    async def LogLabels(
+        self, request: ingestion_pb2.LogLabelsRequest, context: Any
+    ) -> ingestion_pb2.LogLabelsResponse:
         rows = _labels(request)
         written = await self._writers.of(TableKind.LABELS, request.deployment).put(request.request_id, rows)
         return ingestion_pb2.LogLabelsResponse(accepted_count=written.row_count, duplicate=written.duplicate)
@@ -115,7 +124,9 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
         if found := check_task(request.task):
             raise InvalidArgument.of(*(FieldViolation(f"task.{one.field}", one.description) for one in found))
         await asyncio.to_thread(self._create, request)
-        return ingestion_pb2.CreateDatasetResponse(dataset=await asyncio.to_thread(self._dataset, request.name))
+        return ingestion_pb2.CreateDatasetResponse(
+            dataset=await asyncio.to_thread(self._dataset, request.name)
+        )
 
     async def GetDataset(
         self, request: ingestion_pb2.GetDatasetRequest, context: Any
@@ -165,7 +176,9 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
         names = [name for name in table.schema().names if name != SEQUENCE]
         if unknown := [name for name in request.columns if name not in names]:
             raise InvalidArgument.of(
-                FieldViolation("columns", f"{unknown[0]} is not a column of {request.dataset}; it has {', '.join(names)}")
+                FieldViolation(
+                    "columns", f"{unknown[0]} is not a column of {request.dataset}; it has {', '.join(names)}"
+                )
             )
         batches = table.scan(version=version, columns=list(request.columns) or names)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
@@ -179,9 +192,15 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     ) -> ingestion_pb2.UploadProfileResponse:
         problems = []
         if request.kind == ingestion_pb2.PROFILE_KIND_REFERENCE and not request.HasField("task"):
-            problems.append(FieldViolation("task", "is missing; a reference profile needs the task of its model version"))
+            problems.append(
+                FieldViolation("task", "is missing; a reference profile needs the task of its model version")
+            )
         if request.kind == ingestion_pb2.PROFILE_KIND_WINDOW and not request.deployment:
-            problems.append(FieldViolation("deployment", "is missing; a window's profile needs the deployment that predicted"))
+            problems.append(
+                FieldViolation(
+                    "deployment", "is missing; a window's profile needs the deployment that predicted"
+                )
+            )
         if problems:
             raise InvalidArgument.of(*problems)
         rows = pa.table(
@@ -192,7 +211,9 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
                 "model_version": [request.model_version],
                 "deployment": [request.deployment],
                 "profile": pa.array([request.profile.SerializeToString()], pa.binary()),
-                "task": pa.array([request.task.SerializeToString() if request.HasField("task") else b""], pa.binary()),
+                "task": pa.array(
+                    [request.task.SerializeToString() if request.HasField("task") else b""], pa.binary()
+                ),
                 "logged_time": _now(1),
             }
         )
@@ -212,13 +233,21 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
             present = connection.execute(query).scalar()
             if present is None:
                 now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-                connection.execute(tables.datasets.insert().values(name=request.name, task=task, create_time=now))
+                connection.execute(
+                    tables.datasets.insert().values(name=request.name, task=task, create_time=now)
+                )
             elif present != task:
-                raise AlreadyExists(f"The dataset {request.name} is there already, with another task. Choose another name.")
+                raise AlreadyExists(
+                    f"The dataset {request.name} is there already, with another task. Choose another name."
+                )
 
     def _names(self) -> list[str]:
         with self._engine.connect() as connection:
-            return list(connection.execute(sa.select(tables.datasets.c.name).order_by(tables.datasets.c.name)).scalars())
+            return list(
+                connection.execute(
+                    sa.select(tables.datasets.c.name).order_by(tables.datasets.c.name)
+                ).scalars()
+            )
 
     def _dataset(self, name: str) -> ingestion_pb2.Dataset:
         with self._engine.connect() as connection:
@@ -238,7 +267,9 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
         newest = self._lake.table(TableKind.RECORDS, dataset).last_sequence()
         query = (
             sa.select(commits.c.last_sequence, commits.c.create_time)
-            .where(commits.c.table_name == f"{TableKind.RECORDS}/{dataset}", commits.c.last_sequence <= newest)
+            .where(
+                commits.c.table_name == f"{TableKind.RECORDS}/{dataset}", commits.c.last_sequence <= newest
+            )
             .order_by(commits.c.number.desc())
             .limit(limit)
         )
@@ -253,7 +284,10 @@ def _events(request: ingestion_pb2.LogPredictionsRequest) -> pa.Table:
 
 
 def _labels(request: ingestion_pb2.LogLabelsRequest) -> pa.Table:
-    """Labels as rows of the lake. Raises `InvalidArgument` for a value that is no string, number or boolean."""
+    """Labels as rows of the lake.
+
+    Raises `InvalidArgument` for a value that is no string, number or boolean.
+    """
     if request.WhichOneof("labels") == "columns":
         columns = request.columns
         count = len(columns.prediction_ids)
@@ -286,7 +320,10 @@ def _label_text(value: Value, index: int) -> str:
     kind = value.WhichOneof("kind")
     if kind not in ("string_value", "number_value", "bool_value"):
         raise InvalidArgument.of(
-            FieldViolation(f"rows.labels[{index}].value", "must be a string, a number or a boolean: the value of the target")
+            FieldViolation(
+                f"rows.labels[{index}].value",
+                "must be a string, a number or a boolean: the value of the target",
+            )
         )
     return canonical_text(getattr(value, kind))
 
@@ -311,6 +348,4 @@ def _to_ipc(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
-
-
+    return bytes(sink.getvalue())

@@ -12,7 +12,8 @@ datasets = sa.Table(
     sa.Column("create_time", sa.DateTime, nullable=False),
 )
 
-# One row a commit of a lake table. `number` counts a table's commits and is also the Delta transaction's version.
+# One row a commit of a lake table. `number` counts a table's commits and is also the Delta transaction's
+# version.
 commits = sa.Table(
     "commits",
     metadata,
@@ -22,7 +23,8 @@ commits = sa.Table(
     sa.Column("create_time", sa.DateTime, nullable=False),
 )
 
-# One row a request that a commit holds, so that the same request sent again is acknowledged and not written again.
+# One row a request that a commit holds, so that the same request sent again is acknowledged and not written
+# again.
 requests = sa.Table(
     "requests",
     metadata,

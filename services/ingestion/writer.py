@@ -1,13 +1,14 @@
-"""The only writer of a lake table: many callers' rows, one commit, written once and acknowledged when on disk.
+"""The only writer of a lake table: many callers' rows, one commit, written once and acknowledged when on
+disk.
 
-Rows that arrive while a commit is under way wait and go together in the next one (group commit). Exactly once: before a commit
-the requests that it holds are noted in ingestion's database under the commit's number; the Delta commit carries the same number.
-After a crash the table says which number was committed last, and notes of later numbers are struck out, so a caller
-that sends again is written if and only if it was not before.
+Rows that arrive while a commit is under way wait and go together in the next one (group commit). Exactly
+once: before a commit the requests that it holds are noted in ingestion's database under the commit's number;
+the Delta commit carries the same number. After a crash the table says which number was committed last, and
+notes of later numbers are struck out, so a caller that sends again is written if and only if it was not
+before.
 """
 
 import asyncio
-import contextlib
 import datetime as dt
 import logging
 from collections.abc import Sequence
@@ -32,7 +33,9 @@ RETRY_AFTER_S = 0.5
 
 @dataclass(frozen=True)
 class Written:
-    """Where a request's rows stand: the table's version that holds them, their number, and whether they stood there before."""
+    """Where a request's rows stand: the table's version that holds them, their number, and whether they
+    stood there before.
+    """
 
     last_sequence: int
     row_count: int
@@ -47,8 +50,34 @@ class _Put:
     request_id: str = ""
     spool_id: str = ""
     offset: int = 0
+    after: "_Put | None" = None
     written: Written | None = None
-    error: BoarfishError | None = None
+    error: Exception | None = None
+
+    def settle(self) -> None:
+        """Tells the caller."""
+        self.after = None
+        if self.done.done():
+            return
+        if self.error is not None:
+            self.done.set_exception(self.error)
+        elif self.written is not None:
+            self.done.set_result(self.written)
+
+
+class Spooled:
+    """The puts of one stream of a spool, in order. After one that failed, none of the stream is taken.
+
+    A later offset that is written marks every earlier one as written; so the sender must begin again at what
+    failed.
+    """
+
+    def __init__(self) -> None:
+        self._last: dict[TableWriter, _Put] = {}
+
+    def link(self, writer: "TableWriter", put: _Put) -> None:
+        """Puts `put` behind what the stream sent before."""
+        put.after, self._last[writer] = self._last.get(writer), put
 
 
 class TableWriter:
@@ -71,46 +100,38 @@ class TableWriter:
         """Adds the rows of one request. The same `request_id` again is acknowledged and not written again."""
         return await self._enter(_Put(rows, rows.nbytes, self._future(), request_id=request_id))
 
-    async def put_spooled(self, spool_id: str, offset: int, rows: pa.Table) -> Written:
-        """Adds rows of a spool. An offset at or below the spool's last one in this table is acknowledged and not written again."""
-        return await self._enter(_Put(rows, rows.nbytes, self._future(), spool_id=spool_id, offset=offset))
+    async def put_spooled(self, stream: Spooled, spool_id: str, offset: int, rows: pa.Table) -> Written:
+        """Adds rows of a spool.
+
+        An offset at or below the spool's last one in this table is acknowledged and not written again.
+        """
+        put = _Put(rows, rows.nbytes, self._future(), spool_id=spool_id, offset=offset)
+        stream.link(self, put)
+        return await self._enter(put)
 
     async def run(self) -> None:
         """Commits what arrives, for ever."""
         while True:
             await self._arrived.wait()
             group = self._take_group()
-            try:
-                await asyncio.to_thread(self._commit, group)
-            except Exception as error:
-                for put in group:
-                    if not put.done.done():
-                        put.done.set_exception(error)
-                if not isinstance(error, BoarfishError):
-                    logger.exception("commit failed", extra={"table": self.name})
-                continue
-            finally:
-                self._waiting_bytes -= sum(put.size_bytes for put in group)
+            await asyncio.to_thread(self._commit, group)
+            self._waiting_bytes -= sum(put.size_bytes for put in group)
             for put in group:
-                if put.done.done():
-                    continue
-                if put.error is not None:
-                    put.done.set_exception(put.error)
-                elif put.written is not None:
-                    put.done.set_result(put.written)
-            with contextlib.suppress(BoarfishError, OSError):
-                await asyncio.to_thread(self._compact)
+                put.settle()
+            await asyncio.to_thread(self._tidy)
 
     def _future(self) -> "asyncio.Future[Written]":
         return asyncio.get_running_loop().create_future()
 
     async def _enter(self, put: _Put) -> Written:
         if self._waiting_bytes + put.size_bytes > self._settings.queue_bytes and self._waiting:
-            raise ResourceExhausted(
-                f"{self.name} has {self._waiting_bytes} bytes of rows waiting for the disk, which is its bound. Send again a little later.",
+            put.error = ResourceExhausted(
+                f"{self.name} has {self._waiting_bytes} bytes of rows waiting for the disk, and takes at "
+                f"most {self._settings.queue_bytes}. Send again a little later.",
                 retry_after_s=RETRY_AFTER_S,
                 reason="QUEUE_FULL",
             )
+            raise put.error
         self._waiting.append(put)
         self._waiting_bytes += put.size_bytes
         self._arrived.set()
@@ -130,6 +151,23 @@ class TableWriter:
         return group
 
     def _commit(self, group: Sequence[_Put]) -> None:
+        """Writes a group. Each put has its place or its error afterwards.
+
+        What cannot be explained by the disk may be the fault of one put: then each is tried alone.
+        """
+        try:
+            self._write_group(group)
+        except BoarfishError as error:
+            _fail(group, error)
+        except Exception as error:
+            logger.exception("commit failed", extra={"table": self.name})
+            if len(group) == 1:
+                _fail(group, error)
+                return
+            for put in group:
+                self._commit([put])
+
+    def _write_group(self, group: Sequence[_Put]) -> None:
         with writing_to(self._delta.folder):
             self._recover()
             kept, schema = self._sort_out(group)
@@ -149,7 +187,9 @@ class TableWriter:
                 (tables.offsets, tables.offsets.c.commit_number),
                 (tables.commits, tables.commits.c.number),
             ):
-                connection.execute(table.delete().where(table.c.table_name == self.name, column > self._number))
+                connection.execute(
+                    table.delete().where(table.c.table_name == self.name, column > self._number)
+                )
             query = (
                 sa.select(tables.offsets.c.spool_id, sa.func.max(tables.offsets.c.spool_offset))
                 .where(tables.offsets.c.table_name == self.name)
@@ -161,7 +201,8 @@ class TableWriter:
     def _sort_out(self, group: Sequence[_Put]) -> tuple[list[_Put], pa.Schema]:
         """The puts that are new and fit the table, and the schema that holds them all.
 
-        What was written before is marked as a duplicate; what clashes with the table's types gets an error of its own.
+        What was written before is marked as a duplicate; what clashes with the table's types gets an error
+        of its own.
         """
         known = self._known([put.request_id for put in group if put.request_id])
         offsets = dict(self._offsets)
@@ -170,13 +211,20 @@ class TableWriter:
         sequence, kept = self._last_sequence, []
         for put in group:
             count = put.rows.num_rows
-            if put.spool_id and put.offset <= offsets.get(put.spool_id, 0):
+            if put.after is not None and put.after.error is not None:
+                put.error = put.after.error
+            elif put.spool_id and put.offset <= offsets.get(put.spool_id, 0):
                 put.written = Written(sequence, count, duplicate=True)
             elif put.request_id and put.request_id in known:
                 put.written = known[put.request_id]
-            elif clash := next((one for one in put.rows.schema if not _fits(one, fields.get(one.name))), None):
+            elif clash := next(
+                (one for one in put.rows.schema if not _fits(one, fields.get(one.name))), None
+            ):
                 put.error = InvalidArgument.of(
-                    FieldViolation(clash.name, f"has type {clash.type}; {self.name} holds {fields[clash.name].type} there")
+                    FieldViolation(
+                        clash.name,
+                        f"has type {clash.type}; {self.name} holds {fields[clash.name].type} there",
+                    )
                 )
             else:
                 for one in put.rows.schema:
@@ -227,7 +275,12 @@ class TableWriter:
             if put.request_id and put.written
         ]
         now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        commit = {"table_name": self.name, "number": number, "last_sequence": last_sequence, "create_time": now}
+        commit = {
+            "table_name": self.name,
+            "number": number,
+            "last_sequence": last_sequence,
+            "create_time": now,
+        }
         offsets = tables.offsets
         with self._engine.begin() as connection:
             connection.execute(tables.commits.insert(), commit)
@@ -235,7 +288,11 @@ class TableWriter:
                 connection.execute(tables.requests.insert(), requests)
             for spool_id, offset in {put.spool_id: put.offset for put in kept if put.spool_id}.items():
                 mine = (offsets.c.table_name == self.name) & (offsets.c.spool_id == spool_id)
-                connection.execute(offsets.delete().where(mine, offsets.c.commit_number < self._offset_floor(connection, mine)))
+                connection.execute(
+                    offsets.delete().where(
+                        mine, offsets.c.commit_number < self._offset_floor(connection, mine)
+                    )
+                )
                 connection.execute(
                     offsets.insert().values(
                         table_name=self.name, spool_id=spool_id, commit_number=number, spool_offset=offset
@@ -244,14 +301,36 @@ class TableWriter:
 
     @staticmethod
     def _offset_floor(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> int:
-        """The newest commit that certainly holds this spool's rows: its note must stay if the commit now noted fails."""
+        """The newest commit that certainly holds this spool's rows: its note must stay if the commit now
+        noted fails.
+        """
         query = sa.select(sa.func.max(tables.offsets.c.commit_number)).where(mine)
         return int(connection.execute(query).scalar() or 0)
 
-    def _compact(self) -> None:
-        replaced = self._delta.compact(self._settings.small_file_bytes, self._settings.small_file_limit)
+    def _tidy(self) -> None:
+        """Puts small files together and sums the log up when either is due.
+
+        What fails is tried again later.
+        """
+        if not self._ready:
+            return
+        try:
+            replaced = self._delta.compact(self._settings.small_file_bytes, self._settings.small_file_limit)
+            self._delta.checkpoint()
+        except Exception as error:
+            self._ready = False  # the next commit looks at the disk first
+            logger.warning("tidying failed", extra={"table": self.name, "error": str(error)})
+            return
         if replaced:
             logger.info("compacted", extra={"table": self.name, "files": replaced})
+
+
+def _fail(group: Sequence[_Put], error: Exception) -> None:
+    """Gives the puts that have no error of their own this one, duplicates too: their first may be in the
+    same group.
+    """
+    for put in group:
+        put.error = put.error or error
 
 
 def _fits(given: pa.Field, present: pa.Field | None) -> bool:
@@ -260,7 +339,9 @@ def _fits(given: pa.Field, present: pa.Field | None) -> bool:
 
 def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = [
-        rows.column(one.name).cast(one.type) if one.name in rows.column_names else pa.nulls(rows.num_rows, one.type)
+        rows.column(one.name).cast(one.type)
+        if one.name in rows.column_names
+        else pa.nulls(rows.num_rows, one.type)
         for one in schema
     ]
     return pa.table(columns, schema=schema)
