@@ -11,7 +11,7 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -191,6 +191,16 @@ class _Call:
         self._span: AbstractContextManager[Any] | None = None
 
     async def __aenter__(self) -> None:
+        if (refusal := self.begin()) is not None:
+            await self.refuse(refusal)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
+        await self.end(error)
+
+    def begin(self) -> BoarfishError | None:
+        """Starts the clock; what the call must be ended with at once, if anything."""
         method, context = self._method, self._context
         self._began = time.perf_counter()
         received = context.invocation_metadata() or ()
@@ -209,36 +219,38 @@ class _Call:
             self._span.__enter__()
         method.bound.count += 1
         if method.bound.count > method.bound.limit:
-            await self._refuse(
-                ResourceExhausted(
-                    f"{method.service} has {method.bound.limit} calls in hand and takes no more just now.",
-                    retry_after_s=RETRY_AFTER_S,
-                    reason="TOO_MANY_CALLS",
-                )
+            return ResourceExhausted(
+                f"{method.service} has {method.bound.limit} calls in hand and takes no more just now.",
+                retry_after_s=RETRY_AFTER_S,
+                reason="TOO_MANY_CALLS",
             )
         if self._endless is not None:
             if self._endless.stopping:
-                await self._refuse(method.stopping())
+                return method.stopping()
             self._task = self._endless.enter()
+        return None
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> None:
+    async def end(self, error: BaseException | None) -> None:
+        """Ends the call: well, or with what `error` means. Raises gRPC's `AbortError` then."""
         if error is None:
-            self._end(grpc.StatusCode.OK)
+            self.end_well()
         elif isinstance(error, grpc.aio.AbortError):
             self._end(_code_of(self._context))
         elif isinstance(error, asyncio.CancelledError) and self._was_ended():
-            await self._refuse(self._method.stopping())
+            await self.refuse(self._method.stopping())
         elif isinstance(error, Exception):
-            await self._refuse(self._method.meaning(error, self._request_id))
+            await self.refuse(self._method.meaning(error, self._request_id))
         else:
             self._end(grpc.StatusCode.CANCELLED)
+
+    def end_well(self) -> None:
+        """Ends an answered call."""
+        self._end(grpc.StatusCode.OK)
 
     def _was_ended(self) -> bool:
         return self._endless is not None and self._task is not None and self._endless.was_ended(self._task)
 
-    async def _refuse(self, error: BoarfishError) -> None:
+    async def refuse(self, error: BoarfishError) -> None:
         """Ends the call with `error`. Raises gRPC's `AbortError`."""
         self._end(error.code)
         status = to_status(error)
@@ -263,19 +275,61 @@ class _Call:
 
 def _answer_once(
     method: _Method,
-    behaviour: Callable[..., Awaitable[Any]],
+    behaviour: Callable[..., Coroutine[Any, Any, Any]],
     check: Callable[[Any], Any],
     deadline_s: float | None,
-) -> Callable[[Any, Any], Awaitable[Any]]:
+) -> Callable[[Any, Any], Coroutine[Any, Any, Any]]:
     async def answer(request: Any, context: Context) -> Any:
-        async with _Call(method, context):
+        call = _Call(method, context)
+        refusal = call.begin()
+        if refusal is not None:
+            await call.refuse(refusal)
+        try:
             checked = check(request)
             if deadline_s is not None and context.time_remaining() is None:
-                async with asyncio.timeout(deadline_s):
-                    return await behaviour(checked, context)
-            return await behaviour(checked, context)
+                answered = await _within(deadline_s, behaviour(checked, context))
+            else:
+                answered = await behaviour(checked, context)
+        except BaseException as error:
+            await call.end(error)
+            raise
+        call.end_well()
+        return answered
 
     return answer
+
+
+async def _within(deadline_s: float, work: Coroutine[Any, Any, Any]) -> Any:
+    """What `work` returns; `TimeoutError` once it took too long. The clock is set when `work` first waits:
+    most predictions never do, and a clock costs more than all else that is done around them.
+    """
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return done.value
+    async with asyncio.timeout(deadline_s):
+        return await _Rest(work, waits_for)
+
+
+class _Rest:
+    """A coroutine that was begun by hand and waits for `waits_for`, to be awaited to its end."""
+
+    def __init__(self, work: Coroutine[Any, Any, Any], waits_for: Any) -> None:
+        self._work = work
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        work, waits_for = self._work, self._waits_for
+        try:
+            while True:
+                try:
+                    value = yield waits_for
+                except BaseException as error:
+                    waits_for = work.throw(error)
+                else:
+                    waits_for = work.send(value)
+        except StopIteration as done:
+            return done.value
 
 
 def _answer_stream(

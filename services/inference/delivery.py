@@ -108,6 +108,8 @@ class _Stream:
     async def run(self, stub: Any) -> None:
         """Sends and takes acknowledgements until the stream ends. Raises `AioRpcError` when it breaks."""
         call = stub.LogPredictions()
+        # Nothing is made ready for an ingestion that is away.
+        await call.wait_for_connection()
         sender = asyncio.create_task(self._send(call))
         sender.add_done_callback(lambda _: call.cancel())
         try:

@@ -110,6 +110,11 @@ class LiveDeployment:
         self.shadow_queue = shadow_queue
         self.prediction_count = 0
         self.withholds = self.rung == inference_pb2.RUNG_SHADOW
+        self.answered_by = inference_pb2.PredictResponse(
+            model_version=champion.model_version,
+            runtime=inference_pb2.RuntimeKind.ValueType(champion.kind),
+            rung=inference_pb2.Rung.ValueType(self.rung),
+        )
         self.words = (task.decision.negative_label, task.decision.positive_label)
         self._create_time_us: int = row.create_time_us
 

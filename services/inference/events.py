@@ -10,6 +10,7 @@ import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -59,8 +60,7 @@ class EventSource:
         return cls(**{**known, "columns": tuple((name, kind) for name, kind in known["columns"])})
 
 
-@dataclass(frozen=True)
-class EventRows:
+class EventRows(NamedTuple):
     """The rows of an event, encoded: `body` of `row_count` rows, packed or as an Arrow IPC stream."""
 
     encoding: int
@@ -68,8 +68,7 @@ class EventRows:
     body: bytes
 
 
-@dataclass(frozen=True)
-class EventTimes:
+class EventTimes(NamedTuple):
     """When: `event_us` of what is predicted, `logged_us` of the prediction, both since 1970; `latency_us`
     of the answer.
     """

@@ -9,8 +9,7 @@ import json
 import operator
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -23,8 +22,7 @@ MISSING_CODE = INT64_MIN
 MISSING_CATEGORY = ""
 
 
-@dataclass(frozen=True)
-class ModelInputs:
+class ModelInputs(NamedTuple):
     """Rows as a model takes them; a kind of feature that the task does not have is `None`.
 
     `numeric` float32 `(N, n)`, missing NaN; `code` int64 `(N, n)`, missing the smallest int64; `category`
@@ -72,6 +70,7 @@ class InputLayout:
         self._code_of = _getter([positions[name] for name in self.code])
         self._category_of = _getter([positions[name] for name in self.category])
         self._missing = [_MISSING[kind] for _, kind in columns]
+        self._code_struct = struct.Struct(f"<{len(self.code)}q")
         self.packing = RowPacking([(name, int(kind)) for name, kind in columns])
 
     def fill(self, values: list[Value]) -> list[Value]:
@@ -87,9 +86,14 @@ class InputLayout:
         return ModelInputs(
             len(rows),
             np.array([self._numeric_of(row) for row in rows], np.float32) if self.numeric else None,
-            np.array([self._code_of(row) for row in rows], np.int64) if self.code else None,
+            self._codes_of(rows) if self.code else None,
             np.array([self._category_of(row) for row in rows], object) if self.category else None,
         )
+
+    def _codes_of(self, rows: Sequence[list[Value]]) -> np.ndarray:
+        pack, pick = self._code_struct.pack, self._code_of
+        packed = b"".join([pack(*pick(row)) for row in rows])
+        return np.frombuffer(packed, "<i8").reshape(len(rows), len(self.code))
 
     def from_batch(self, batch: pa.RecordBatch) -> ModelInputs:
         """Model inputs from checked Arrow rows."""

@@ -129,11 +129,12 @@ def _response(
     response = open_inference_pb2.ModelInferResponse(
         model_name=live.name, model_version=live.champion.model_version, id=request.id
     )
-    count = len(answer.scores)
+    count, scores = len(answer.scores), np.asarray(answer.scores)
+    positive = scores >= live.champion.source.threshold
     words = np.array(["", ""] if live.withholds else live.words, object)
     columns = {
-        "probability": pa.array(np.full(count, np.nan) if live.withholds else answer.scores),
-        "decision": pa.array(words[answer.positive.astype(int)], pa.utf8()),
+        "probability": pa.array(np.full(count, np.nan) if live.withholds else scores),
+        "decision": pa.array(words[positive.astype(int)], pa.utf8()),
         "prediction_id": texts(np.frombuffer(answer.ids, np.uint8).reshape(count, 16)),
     }
     for name in wanted:

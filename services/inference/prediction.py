@@ -6,10 +6,12 @@ exists.
 """
 
 import asyncio
+import struct
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +34,7 @@ SHARE_OF_DEADLINE = 0.9
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
-@dataclass(frozen=True)
-class CheckedRequest:
+class CheckedRequest(NamedTuple):
     """A request whose rows are fit to be predicted. `simulation` and `event_us` go into its events."""
 
     inputs: ModelInputs
@@ -42,15 +43,14 @@ class CheckedRequest:
     simulation: str
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What was computed and written down. `ids` 16 bytes a row, `scores` float64 `(N,)`, `positive` bool
-    `(N,)`.
+class Answer(NamedTuple):
+    """What was computed and written down. `ids` 16 bytes a row, `scores` float64 `(N,)`.
+
+    Rows that came one by one have their scores as a list, which is cheaper for a few.
     """
 
     ids: bytes
-    scores: np.ndarray
-    positive: np.ndarray
+    scores: np.ndarray | list[float]
     latency_ns: int
 
 
@@ -85,7 +85,7 @@ class Predictor:
         if patient and deployment.shadow_queue is not None:
             await deployment.shadow_queue.room()
         batch = request.batch
-        inline = len(batch.rows.rows) if batch.WhichOneof("encoding") == "rows" else 0
+        inline = len(batch.rows.rows) if batch.HasField("rows") else 0
         if 0 < inline <= self._inline_rows and runtime.in_process:
             checked, answer, response = self._answer_now(deployment, request, began)
         elif runtime.in_process:
@@ -129,8 +129,10 @@ class Predictor:
     ) -> tuple[CheckedRequest, Answer, inference_pb2.PredictResponse]:
         checked = check(deployment, request)
         scores = deployment.champion.answering().score(checked.inputs)
-        answer = self._write_down(deployment, checked, scores, began)
-        return checked, answer, _response(deployment, request, answer)
+        answer = self._write_down(
+            deployment, checked, scores, began, one_by_one=request.batch.HasField("rows")
+        )
+        return checked, answer, _response(deployment, answer)
 
     async def _answer_remotely(
         self,
@@ -142,19 +144,34 @@ class Predictor:
         loop = asyncio.get_running_loop()
         checked = await loop.run_in_executor(self._pool, check, deployment, request)
         scores = await deployment.champion.answering().predict(checked.inputs, _patience(timeout_s))
-        answer = await loop.run_in_executor(self._pool, self._write_down, deployment, checked, scores, began)
-        return checked, answer, _response(deployment, request, answer)
+        write_down = partial(self._write_down, one_by_one=request.batch.HasField("rows"))
+        answer = await loop.run_in_executor(self._pool, write_down, deployment, checked, scores, began)
+        return checked, answer, _response(deployment, answer)
 
     def _write_down(
-        self, deployment: LiveDeployment, checked: CheckedRequest, scores: np.ndarray, began: int
+        self,
+        deployment: LiveDeployment,
+        checked: CheckedRequest,
+        scores: np.ndarray,
+        began: int,
+        *,
+        one_by_one: bool = False,
     ) -> Answer:
         """Gives every row its id and writes the events."""
-        wide = scores.astype("<f8")
-        if not (wide.min() >= 0.0 and wide.max() <= 1.0):
+        count = len(scores)
+        wide: np.ndarray | list[float]
+        if one_by_one:
+            wide = scores.tolist()
+            probable = all(0.0 <= score <= 1.0 for score in wide)
+            written = struct.pack(f"<{count}d", *wide)
+        else:
+            wide = scores.astype("<f8")
+            probable = bool(wide.min() >= 0.0 and wide.max() <= 1.0)
+            written = wide.tobytes()
+        if not probable:
             raise Internal(
                 f"Model version {deployment.champion.model_version} gave a score that is no probability."
             )
-        count = len(wide)
         ids = self._ids.one() if count == 1 else self._ids.many(count).tobytes()
         latency_ns = time.perf_counter_ns() - began
         times = EventTimes(checked.event_us, time.time_ns() // 1000, latency_ns // 1000)
@@ -163,11 +180,11 @@ class Predictor:
             deployment.champion.source,
             checked.events,
             ids=ids,
-            scores=wide.tobytes(),
+            scores=written,
             times=times,
             simulation=checked.simulation,
         )
-        return Answer(ids, wide, wide >= deployment.champion.source.threshold, latency_ns)
+        return Answer(ids, wide, latency_ns)
 
 
 def _patience(timeout_s: float | None) -> float:
@@ -182,7 +199,7 @@ def check(deployment: LiveDeployment, request: inference_pb2.PredictRequest) -> 
     column.
     """
     event_us = event_time_us(request)
-    if request.batch.WhichOneof("encoding") == "rows":
+    if request.batch.HasField("rows"):
         inputs, events = _check_rows(deployment, request.batch.rows.rows)
     else:
         checked = deployment.schema.decode(request.batch)
@@ -235,24 +252,18 @@ def _refusal(problems: Sequence[tuple[int, str, str]]) -> InvalidArgument:
     return InvalidArgument(f"{error.message}; and {more} more", error.violations)
 
 
-def _response(
-    deployment: LiveDeployment, request: inference_pb2.PredictRequest, answer: Answer
-) -> inference_pb2.PredictResponse:
-    response = inference_pb2.PredictResponse(
-        model_version=deployment.champion.model_version,
-        runtime=inference_pb2.RuntimeKind.ValueType(deployment.champion.kind),
-        rung=inference_pb2.Rung.ValueType(deployment.rung),
-    )
-    if request.batch.WhichOneof("encoding") == "rows":
+def _response(deployment: LiveDeployment, answer: Answer) -> inference_pb2.PredictResponse:
+    response = inference_pb2.PredictResponse()
+    response.CopyFrom(deployment.answered_by)
+    if isinstance(answer.scores, list):
         add = response.predictions.add
         if deployment.withholds:
             for position in range(len(answer.scores)):
                 add(prediction_id=text(answer.ids[16 * position : 16 * position + 16]), score=float("nan"))
         else:
-            words = deployment.words
-            for position, (score, positive) in enumerate(
-                zip(answer.scores.tolist(), answer.positive.tolist(), strict=True)
-            ):
+            words, threshold = deployment.words, deployment.champion.source.threshold
+            for position, score in enumerate(answer.scores):
+                positive = score >= threshold
                 add(
                     prediction_id=text(answer.ids[16 * position : 16 * position + 16]),
                     score=score,
@@ -260,22 +271,22 @@ def _response(
                     positive=positive,
                 )
     else:
-        response.arrow_ipc = _arrow(deployment, answer)
+        response.arrow_ipc = _arrow(deployment, answer.ids, answer.scores)
     seconds, response.latency.nanos = divmod(answer.latency_ns, 1_000_000_000)
     if seconds:
         response.latency.seconds = seconds
     return response
 
 
-def _arrow(deployment: LiveDeployment, answer: Answer) -> bytes:
-    count = len(answer.scores)
+def _arrow(deployment: LiveDeployment, ids: bytes, scores: np.ndarray) -> bytes:
+    count = len(scores)
     withheld = deployment.withholds
-    positive = np.zeros(count, bool) if withheld else answer.positive
+    positive = np.zeros(count, bool) if withheld else scores >= deployment.champion.source.threshold
     words = pa.array(["", ""] if withheld else list(deployment.words), pa.utf8())
     batch = pa.RecordBatch.from_pydict(
         {
-            "prediction_id": texts(np.frombuffer(answer.ids, np.uint8).reshape(count, 16)),
-            "score": pa.array(np.full(count, np.nan) if withheld else answer.scores),
+            "prediction_id": texts(np.frombuffer(ids, np.uint8).reshape(count, 16)),
+            "score": pa.array(np.full(count, np.nan) if withheld else scores),
             "decision": words.take(pa.array(positive.astype(np.int8))),
             "positive": pa.array(positive),
         }

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from boarfish.errors import BoarfishError
@@ -27,8 +27,7 @@ ANSWER_WITHIN_S = 10.0
 DRAIN_S = 5.0
 
 
-@dataclass(frozen=True)
-class ShadowWork:
+class ShadowWork(NamedTuple):
     """A request that was answered: its rows, and what its event needs. `ids` has 16 bytes a row."""
 
     inputs: ModelInputs

@@ -3,7 +3,9 @@ is one.
 """
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
@@ -40,7 +42,8 @@ class OnnxRuntime:
         except Exception as error:  # onnxruntime's errors have no common base
             raise _unusable(path, f"cannot be loaded ({str(error).splitlines()[0][:300]})") from error
         self._check(path, layout)
-        self._run = self._session.run
+        # What `run` does beyond this are checks of the inputs' names, which were made once and for all.
+        self._run: Callable[..., Any] = getattr(self._session, "_sess", self._session).run
         self._outputs = [OUTPUT]
 
     def _check(self, path: Path, layout: InputLayout) -> None:
@@ -64,7 +67,7 @@ class OnnxRuntime:
 
     def score(self, inputs: ModelInputs) -> np.ndarray:
         """Probabilities `(N,) float32`."""
-        scores: np.ndarray = self._run(self._outputs, inputs.by_name())[0]
+        scores: np.ndarray = self._run(self._outputs, inputs.by_name(), None)[0]
         return scores
 
     async def predict(self, inputs: ModelInputs, timeout_s: float) -> np.ndarray:
