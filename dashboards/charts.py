@@ -120,12 +120,8 @@ def groups(table: pd.DataFrame, overall: float, title: str) -> go.Figure:
             "<br>%{customdata[0]:,} people<extra></extra>",
         )
     )
-    figure.add_vline(
-        x=overall,
-        line={"color": GREY, "width": 1, "dash": "dot"},
-        annotation_text="everyone",
-        annotation_position="bottom",
-    )
+    figure.add_vline(x=overall, line={"color": GREY, "width": 1, "dash": "dot"})
+    figure.add_annotation(x=overall, y=1.0, yref="paper", yanchor="bottom", text="everyone", showarrow=False)
     figure.update_layout(height=140 + 34 * len(ordered), showlegend=False)
     styled = _styled(figure, "", None)
     styled.update_xaxes(title=title, tickformat=PERCENT)

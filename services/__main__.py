@@ -17,7 +17,8 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     settings = read_settings(Settings)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with Suite(settings, arguments.only, dashboards=arguments.dashboards) as suite:
             for name in arguments.only:

@@ -27,7 +27,8 @@ def main() -> int:
     """
     console = Console(highlight=False)
     settings = Settings()
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _as_interrupt)
     try:
         with Suite(settings, dashboards=True) as suite:
             console.print(f"[bold]Boarfish[/] is up. State is kept in {settings.home}")
