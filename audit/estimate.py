@@ -10,8 +10,8 @@ CONFIDENCE = 0.95
 class Estimate:
     """`value` with an interval `lower` to `upper` of coverage `confidence`, from `count` observations.
 
-    `value` is NaN when there is too little data to give one, the bounds are NaN when there is no interval, and `warnings` say why a
-    number must be read with care.
+    `value` is NaN when there is too little data to give one, the bounds are NaN when there is no interval,
+    and `warnings` say why a number must be read with care.
     """
 
     value: float

@@ -1,8 +1,8 @@
 """Intervals for proportions, their differences and ratios. Plain functions, vectorised over counts.
 
-Sources: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927. Newcombe, "Interval estimation for
-the difference between independent proportions", Statistics in Medicine 1998 (method 10). Katz and others, "Obtaining
-confidence intervals for the risk ratio", Biometrics 1978.
+Sources: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
+Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine
+1998 (method 10). Katz and others, "Obtaining confidence intervals for the risk ratio", Biometrics 1978.
 """
 
 import math
@@ -42,7 +42,9 @@ def wilson(successes: Counts, trials: Counts, confidence: float = CONFIDENCE) ->
     return (lower, upper) if lower.ndim else (float(lower), float(upper))
 
 
-def proportion(successes: float, trials: float, confidence: float = CONFIDENCE, *, of: str = "observations") -> Estimate:
+def proportion(
+    successes: float, trials: float, confidence: float = CONFIDENCE, *, of: str = "observations"
+) -> Estimate:
     """`successes / trials` with its Wilson interval; unknown at n = 0."""
     if trials <= 0:
         return unknown(f"no {of} yet", 0, confidence)
@@ -51,7 +53,9 @@ def proportion(successes: float, trials: float, confidence: float = CONFIDENCE, 
 
 
 def difference(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE) -> Estimate:
-    """`k1 / n1 - k2 / n2` with Newcombe's interval of Wilson bounds; unknown when a side is empty. -1 to 1, 0 no difference."""
+    """`k1 / n1 - k2 / n2` with Newcombe's interval of Wilson bounds; unknown when a side is empty. -1 to 1,
+    0 no difference.
+    """
     if n1 <= 0 or n2 <= 0:
         return unknown("one side has no observations yet", int(n1 + n2), confidence)
     p1, p2 = k1 / n1, k2 / n2
@@ -67,16 +71,21 @@ def ratio(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFID
     Unknown when a side is empty or the second has no success; without an interval when the first has none.
     """
     if n1 <= 0 or n2 <= 0 or k2 <= 0:
-        return unknown("a ratio needs observations on both sides and a success on the second", int(n1 + n2), confidence)
+        return unknown(
+            "a ratio needs observations on both sides and a success on the second", int(n1 + n2), confidence
+        )
     value = (k1 / n1) / (k2 / n2)
     if k1 <= 0:
-        return Estimate(value, confidence=confidence, count=int(n1 + n2), warnings=("no success on the first side",))
+        return Estimate(
+            value, confidence=confidence, count=int(n1 + n2), warnings=("no success on the first side",)
+        )
     spread = z_of(confidence) * math.sqrt(max(0.0, 1 / k1 - 1 / n1 + 1 / k2 - 1 / n2))
     return Estimate(value, value * math.exp(-spread), value * math.exp(spread), confidence, int(n1 + n2))
 
 
 def two_sample_p_value(k1: float, n1: float, k2: float, n2: float) -> float:
-    """Two-sided p-value of equal proportions: Fisher's exact test where a cell is expected below 5, else the pooled z-test.
+    """Two-sided p-value of equal proportions: Fisher's exact test where a cell is expected below 5, else
+    the pooled z-test.
 
     1 when a side is empty.
     """
@@ -93,7 +102,9 @@ def two_sample_p_value(k1: float, n1: float, k2: float, n2: float) -> float:
 
 
 def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Holm's adjusted p-values `(N,)`: the chance of any false finding among N looks is held. Source: Holm 1979."""
+    """Holm's adjusted p-values `(N,)`: the chance of any false finding among N looks is held. Source: Holm
+    1979.
+    """
     p = np.asarray(p_values, float)
     order = np.argsort(p)
     stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))

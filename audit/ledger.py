@@ -1,8 +1,9 @@
 """The ledger's arithmetic: entries in a chain of hashes, so that any later change shows.
 
-An entry's hash is the SHA-256 of its canonical JSON (keys sorted, no spaces, UTF-8: the form of RFC 8785 for the values used here),
-which holds the hash of the entry before it. Altering, removing or reordering an entry breaks the chain at that place.
-Source: Haber and Stornetta, "How to time-stamp a digital document", 1991.
+An entry's hash is the SHA-256 of its canonical JSON (keys sorted, no spaces, UTF-8: the form of RFC 8785
+for the values used here), which holds the hash of the entry before it. Altering, removing or reordering an
+entry breaks the chain at that place. Source: Haber and Stornetta, "How to time-stamp a digital document",
+1991.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 FIRST_HASH = "0" * 64
@@ -17,7 +19,9 @@ FIRST_HASH = "0" * 64
 
 @dataclass(frozen=True)
 class Entry:
-    """One line. `sequence` counts from 1 without gaps; `record_time` is RFC 3339 text; `details` are JSON values."""
+    """One line. `sequence` counts from 1 without gaps; `record_time` is RFC 3339 text; `details` are JSON
+    values.
+    """
 
     sequence: int
     record_time: str
@@ -42,8 +46,13 @@ class Verification:
 
 
 def canonical_json(value: Any) -> str:
-    """`value` as one text: whole floats as integers, keys sorted. Raises `ValueError` for NaN, infinity and what is no JSON."""
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """`value` as the one text that RFC 8785 gives it; integers beyond 2^53 keep all their digits.
+
+    Raises `ValueError` for NaN, infinity, lone surrogates, keys that are no texts and what is no JSON.
+    """
+    text = _json(value)
+    text.encode()
+    return text
 
 
 def entry_hash(
@@ -107,27 +116,62 @@ def verify(entries: Iterable[Entry]) -> Verification:
         expected = count + 1
         if entry.sequence != expected:
             return Verification(
-                False, count, head, expected, f"entry {expected} is missing: entry {entry.sequence} stands in its place"
+                False,
+                count,
+                head,
+                expected,
+                f"entry {expected} is missing: entry {entry.sequence} stands in its place",
             )
         if entry.previous_hash != head:
             reason = "its link to the entry before does not fit: one of the two was altered or replaced"
             return Verification(False, count, head, entry.sequence, reason)
-        content = {key: value for key, value in vars(entry).items() if key != "hash"}
-        if entry_hash(**content) != entry.hash:
-            return Verification(False, count, head, entry.sequence, "its content was altered: it does not fit its hash")
+        if not _fits_its_hash(entry):
+            reason = "its content was altered: it does not fit its hash"
+            return Verification(False, count, head, entry.sequence, reason)
         count, head = expected, entry.hash
     return Verification(True, count, head)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, bool) or value is None or isinstance(value, str | int):
-        return value
+def _fits_its_hash(entry: Entry) -> bool:
+    content = {key: value for key, value in vars(entry).items() if key != "hash"}
+    try:
+        return entry_hash(**content) == entry.hash
+    except ValueError:
+        return False
+
+
+def _json(value: Any) -> str:
+    if value is None or isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, int):
+        return str(value)
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("NaN and infinity cannot stand in a ledger")
-        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+        return _number(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        if not all(isinstance(key, str) for key in value):
+            raise ValueError("every key of an object in a ledger must be a text")
+        ordered = sorted(value.items(), key=lambda item: item[0].encode("utf-16-be"))
+        return "{" + ",".join(f"{_json(key)}:{_json(item)}" for key, item in ordered) + "}"
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return "[" + ",".join(map(_json, value)) + "]"
     raise ValueError(f"{type(value).__name__} cannot stand in a ledger")
+
+
+def _number(value: float) -> str:
+    """As ECMAScript writes it (ECMA-262, Number::toString): the shortest digits that give the number back."""
+    if not math.isfinite(value):
+        raise ValueError("NaN and infinity cannot stand in a ledger")
+    if value == 0:
+        return "0"
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    text, point = "".join(map(str, digits)), len(digits) + int(exponent)
+    if len(text) <= point <= 21:
+        written = text + "0" * (point - len(text))
+    elif 0 < point <= 21:
+        written = f"{text[:point]}.{text[point:]}"
+    elif -6 < point <= 0:
+        written = f"0.{'0' * -point}{text}"
+    else:
+        mantissa = text if len(text) == 1 else f"{text[0]}.{text[1:]}"
+        written = f"{mantissa}e{point - 1:+d}"
+    return f"-{written}" if sign else written

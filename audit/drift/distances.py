@@ -1,8 +1,8 @@
 """How far two sets of counts lie apart, and how surprising that is. Counts are aligned vectors `(K,)`.
 
-Sources: Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information Theory 1991; Grosse and others,
-"Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical Review E 2002 (its bias); Siddiqi, "Credit Risk
-Scorecards", 2006 (population stability index).
+Sources: Lin, "Divergence measures based on the Shannon entropy", IEEE Transactions on Information Theory
+1991; Grosse and others, "Analysis of symbolic sequences using the Jensen-Shannon divergence", Physical
+Review E 2002 (its bias); Siddiqi, "Credit Risk Scorecards", 2006 (population stability index).
 """
 
 import math
@@ -28,8 +28,8 @@ def jensen_shannon_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> floa
 def corrected_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """The distance with its small-sample bias taken off the divergence; 0 when the bias explains all of it.
 
-    Under no change the divergence is about `(K - 1) / (8 ln 2) (1/n + 1/m)` for K values in use, n and m rows. At n = 1 or 5 this is
-    larger than the divergence almost always, so the answer is 0.
+    Under no change the divergence is about `(K - 1) / (8 ln 2) (1/n + 1/m)` for K values in use, n and m
+    rows. At n = 1 or 5 this is larger than the divergence almost always, so the answer is 0.
     """
     p, q = np.asarray(first, float), np.asarray(second, float)
     if p.sum() <= 0 or q.sum() <= 0:
@@ -40,7 +40,8 @@ def corrected_distance(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
 
 
 def population_stability_index(window: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """Sum of (share - share) ln(share / share), half a row added to each cell: 0 the same; by custom .1 is some, .25 much.
+    """Sum of (share - share) ln(share / share), half a row added to each cell: 0 the same; by custom .1 is
+    some, .25 much.
 
     NaN when a side has no rows.
     """
@@ -52,10 +53,11 @@ def population_stability_index(window: npt.ArrayLike, reference: npt.ArrayLike) 
 
 
 def p_value(window: npt.ArrayLike, reference: npt.ArrayLike) -> float:
-    """Chi-squared test that both sides have the same shares, rare cells pooled; the reference counts as a sample too.
+    """Chi-squared test that both sides have the same shares, rare cells pooled; the reference counts as a
+    sample too.
 
-    1 when there is nothing to test: a side without rows, or one cell after pooling. It is valid for one look; for looking again and
-    again see `audit.drift.sequential`.
+    1 when there is nothing to test: a side without rows, or one cell after pooling. It is valid for one
+    look; for looking again and again see `audit.drift.sequential`.
     """
     from scipy.stats import chi2
 

@@ -1,1 +1,3 @@
-"""Who is treated worse: rates by group and crossing, with intervals, minimum sizes and correction for many looks."""
+"""Who is treated worse: rates by group and crossing, with intervals, minimum sizes and correction for many
+looks.
+"""

@@ -1,6 +1,8 @@
-"""Each group against everyone else: differences and ratios with intervals, corrected for how many were looked at.
+"""Each group against everyone else: differences and ratios with intervals, corrected for how many were
+looked at.
 
-A group with fewer than a minimum of labelled people is not rated, and is told how many people would settle it.
+A group with fewer than a minimum of labelled people is not rated, and is told how many people would settle
+it.
 """
 
 import math
@@ -11,24 +13,36 @@ from audit.estimate import CONFIDENCE, Estimate
 from audit.fairness.groups import Names, display_name
 from audit.intervals import difference, holm, ratio, two_sample_p_value, z_of
 from audit.profiles.profile import Group, Profile
-from audit.profiles.quality import QualityProfile
-from audit.rot.quality import Quality, quality
+from audit.profiles.quality import HISTOGRAMS, TOTALS, QualityProfile
+from audit.rot.quality import Quality, few_warning, people, quality
 
 GAP_RATES = ("false_positive_rate", "false_negative_rate", "selection_rate", "accuracy")
 SETTLED_GAP = 0.10
 POWER = 0.80
 
-_PHRASES = {
-    "false_positive_rate": "Of people whose outcome was negative, the model decided positively for",
-    "false_negative_rate": "Of people whose outcome was positive, the model missed",
-    "selection_rate": "The model decided positively for",
-    "accuracy": "The model was right for",
-}
+
+@dataclass(frozen=True)
+class OutcomeWords:
+    """How sentences call people by what came true: "people who were employed"."""
+
+    positive: str = "whose outcome was positive"
+    negative: str = "whose outcome was negative"
+
+    def phrase(self, rate: str) -> str:
+        """The beginning of a sentence on a rate of `GAP_RATES`."""
+        return {
+            "false_positive_rate": f"Of people {self.negative}, the model decided positively for",
+            "false_negative_rate": f"Of people {self.positive}, the model missed",
+            "selection_rate": "The model decided positively for",
+            "accuracy": "The model was right for",
+        }[rate]
 
 
 @dataclass(frozen=True)
 class Gap:
-    """One rate of a group against everyone else's. `difference` is group minus everyone else, `ratio` group over everyone else."""
+    """One rate of a group against everyone else's. `difference` is group minus everyone else, `ratio` group
+    over everyone else.
+    """
 
     rate: str
     difference: Estimate
@@ -58,46 +72,64 @@ def subgroup_quality(
     *,
     threshold: float = 0.5,
     confidence: float = CONFIDENCE,
+    words: OutcomeWords = OutcomeWords(),
 ) -> list[SubgroupQuality]:
-    """Every group and crossing of a profile, single attributes first, larger groups first. Empty without scored rows.
+    """Every group and crossing of a profile, single attributes first, larger groups first.
 
-    p-values of all rated groups and rates are corrected together (Holm), apart for single attributes and crossings.
+    p-values of all rated groups and rates are corrected together (Holm), apart for single attributes and
+    crossings. A gap of fewer than `audit.rot.quality.FEW` people on a side carries a warning. Too little
+    data: a group of 0, 1 or 5 labelled people is suppressed like any below `minimum_group_size`; without
+    scored rows the list is empty.
     """
     if profile.quality is None:
         return []
     found = []
-    for group, counts in sorted(profile.subgroups.items(), key=lambda item: (len(item[0]), -item[1].row_count, item[0])):
+    ordered = sorted(profile.subgroups.items(), key=lambda item: (-item[1].row_count, item[0]))
+    for group, counts in ordered:
         rated = quality(counts, threshold=threshold, confidence=confidence)
         name = display_name(group, names)
         few = counts.labelled_count < minimum_group_size
-        gaps = () if few else _gaps(name, counts, _rest(profile.quality, counts), confidence)
+        gaps = () if few else _gaps(name, counts, _rest(profile.quality, counts), confidence, words)
         note = _too_few(counts.labelled_count, minimum_group_size, profile.quality) if few else ""
         found.append(SubgroupQuality(group, name, rated, few, note, gaps))
-    return [one for size in (1, 2) for one in _corrected([one for one in found if len(one.group) == size], confidence)]
+    alone = [one for one in found if len(one.group) == 1]
+    crossed = [one for one in found if len(one.group) > 1]
+    return [*_corrected(alone, confidence), *_corrected(crossed, confidence)]
 
 
-def people_that_settle(share: float, gap: float = SETTLED_GAP, confidence: float = CONFIDENCE, power: float = POWER) -> int:
-    """People of a small group needed to see a `gap` from a rate of `share` known among many others, at this power.
+def people_that_settle(
+    share: float, gap: float = SETTLED_GAP, confidence: float = CONFIDENCE, power: float = POWER
+) -> int:
+    """People of a small group needed to see a `gap` from a rate of `share` known among many others, at this
+    power.
 
-    Source: the one-sample normal approximation (Fleiss, "Statistical Methods for Rates and Proportions", chapter 3).
+    Source: the one-sample normal approximation (Fleiss, "Statistical Methods for Rates and Proportions",
+    chapter 3).
     """
     share = min(max(share, 0.05), 0.95)
     return math.ceil((z_of(confidence) + z_of(2 * power - 1)) ** 2 * share * (1 - share) / gap**2)
 
 
-def _gaps(name: str, group: QualityProfile, rest: QualityProfile, confidence: float) -> tuple[Gap, ...]:
+def _gaps(
+    name: str, group: QualityProfile, rest: QualityProfile, confidence: float, words: OutcomeWords
+) -> tuple[Gap, ...]:
     gaps = []
     for rate in GAP_RATES:
         (k1, n1), (k2, n2) = _hits(group, rate), _hits(rest, rate)
         if n1 <= 0 or n2 <= 0:
             continue
-        apart = difference(k1, n1, k2, n2, confidence)
+        few = few_warning(min(n1, n2))
+        apart = replace(difference(k1, n1, k2, n2, confidence), warnings=few)
         sentence = (
-            f"{_PHRASES[rate]} {100 * k1 / n1:.1f} % among people who are {name} against {100 * k2 / n2:.1f} % among everyone else "
-            f"({100 * apart.value:+.1f} points, {confidence:.0%} interval {100 * apart.lower:+.1f} to {100 * apart.upper:+.1f})."
+            f"{words.phrase(rate)} {100 * k1 / n1:.1f} % among people who are {name} "
+            f"against {100 * k2 / n2:.1f} % among everyone else "
+            f"({100 * apart.value:+.1f} points, {100 * confidence:g} % interval "
+            f"{100 * apart.lower:+.1f} to {100 * apart.upper:+.1f})."
         )
         surprise = two_sample_p_value(k1, n1, k2, n2)
-        gaps.append(Gap(rate, apart, ratio(k1, n1, k2, n2, confidence), surprise, surprise, False, sentence))
+        over = ratio(k1, n1, k2, n2, confidence)
+        over = replace(over, warnings=(*over.warnings, *few))
+        gaps.append(Gap(rate, apart, over, surprise, surprise, False, sentence))
     return tuple(gaps)
 
 
@@ -113,23 +145,17 @@ def _corrected(groups: Sequence[SubgroupQuality], confidence: float) -> list[Sub
 
 
 def _rest(everyone: QualityProfile, group: QualityProfile) -> QualityProfile:
-    return QualityProfile(
-        everyone.bin_count,
-        score_counts=everyone.score_counts - group.score_counts,
-        score_sums=everyone.score_sums - group.score_sums,
-        labelled_counts=everyone.labelled_counts - group.labelled_counts,
-        labelled_positive_counts=everyone.labelled_positive_counts - group.labelled_positive_counts,
-        positive_decision_count=everyone.positive_decision_count - group.positive_decision_count,
-        true_positives=everyone.true_positives - group.true_positives,
-        false_positives=everyone.false_positives - group.false_positives,
-        true_negatives=everyone.true_negatives - group.true_negatives,
-        false_negatives=everyone.false_negatives - group.false_negatives,
-        squared_error_sum=everyone.squared_error_sum - group.squared_error_sum,
-    )
+    left = {name: getattr(everyone, name) - getattr(group, name) for name in (*HISTOGRAMS, *TOTALS)}
+    return QualityProfile(everyone.bin_count, **left)
 
 
 def _hits(counts: QualityProfile, rate: str) -> tuple[int, int]:
-    tp, fp, tn, fn = counts.true_positives, counts.false_positives, counts.true_negatives, counts.false_negatives
+    tp, fp, tn, fn = (
+        counts.true_positives,
+        counts.false_positives,
+        counts.true_negatives,
+        counts.false_negatives,
+    )
     return {
         "false_positive_rate": (fp, fp + tn),
         "false_negative_rate": (fn, tp + fn),
@@ -139,11 +165,10 @@ def _hits(counts: QualityProfile, rate: str) -> tuple[int, int]:
 
 
 def _too_few(count: int, minimum: int, everyone: QualityProfile) -> str:
-    hits, people = _hits(everyone, "accuracy")
-    share = hits / people if people else 0.5
+    hits, labelled = _hits(everyone, "accuracy")
+    share = hits / labelled if labelled else 0.5
     needed = max(minimum, people_that_settle(share))
-    people_text = "1 person" if count == 1 else f"{count:,} people"
     return (
-        f"{people_text} with a known outcome: too few to rate. About {needed:,} would show whether accuracy differs by "
-        f"{100 * SETTLED_GAP:.0f} points."
+        f"{people(count)} with a known outcome: too few to rate. About {needed:,} would show whether "
+        f"accuracy differs by {100 * SETTLED_GAP:.0f} points."
     )

@@ -14,9 +14,11 @@ FOUR_FIFTHS = 0.8
 
 @dataclass(frozen=True)
 class Impact:
-    """Selection rate of a category with its Wilson interval, and its share of the highest rate of any category.
+    """Selection rate of a category with its Wilson interval, and its share of the highest rate of any
+    category.
 
-    `ratio` is NaN for a category without applicants, and `None`-free: 1 for the highest. `flagged`: below four fifths.
+    `ratio` is NaN for a category without applicants, and `None`-free: 1 for the highest. `flagged`: below
+    four fifths.
     """
 
     category: str
@@ -27,13 +29,13 @@ class Impact:
     flagged: bool
 
 
-def impact_ratios(
-    counts: Mapping[str, tuple[int, int]], *, smallest_share: float = 0.0
-) -> list[Impact]:
-    """Impact ratio of each category: `counts` maps it to applicants and selected. Rates are not rounded before division.
+def impact_ratios(counts: Mapping[str, tuple[int, int]], *, smallest_share: float = 0.0) -> list[Impact]:
+    """Impact ratio of each category: `counts` maps it to applicants and selected. Rates are not rounded
+    before division.
 
-    Categories with less than `smallest_share` of all applicants set no highest rate (the rules let them be left out with a written reason).
-    Exactly four fifths passes: it is compared in whole numbers. Raises `ValueError` for more selected than applicants.
+    Categories with less than `smallest_share` of all applicants set no highest rate (the rules let them be
+    left out with a written reason). Exactly four fifths passes: it is compared in whole numbers. Raises
+    `ValueError` for more selected than applicants.
     """
     total = sum(applicants for applicants, _ in counts.values())
     for category, (applicants, selected) in counts.items():

@@ -1,10 +1,13 @@
-"""Rates of the confusion matrix by group, straight from rows: one count over all rows, then arithmetic on a few cells.
+"""Rates of the confusion matrix by group, straight from rows: one count over all rows, then arithmetic on a
+few cells.
 
-Values equal fairlearn's `MetricFrame` where both define them. Source of the definitions: Fawcett, "An introduction to ROC
-analysis", 2006.
+Values equal fairlearn's `MetricFrame` where both define them. Source of the definitions: Fawcett, "An
+introduction to ROC analysis", 2006.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
@@ -42,7 +45,9 @@ class GroupRates:
         return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
 
     def hits_and_people(self, rate: str) -> tuple[Ints, Ints]:
-        """Numerator and denominator of a rate by group, each `(G,)`. Raises `KeyError` for a rate that is not in `RATES`."""
+        """Numerator and denominator of a rate by group, each `(G,)`. Raises `KeyError` for a rate that is
+        not in `RATES`.
+        """
         tp, fp, tn, fn = self.true_positives, self.false_positives, self.true_negatives, self.false_negatives
         return {
             "selection_rate": (tp + fp, self.count),
@@ -56,7 +61,9 @@ class GroupRates:
         }[rate]
 
     def rate(self, rate: str, confidence: float = CONFIDENCE) -> tuple[Floats, Floats, Floats]:
-        """Value, lower and upper Wilson bound by group, each `(G,)`; NaN for a group without people that count."""
+        """Value, lower and upper Wilson bound by group, each `(G,)`; NaN for a group without people that
+        count.
+        """
         hits, people = self.hits_and_people(rate)
         with np.errstate(invalid="ignore", divide="ignore"):
             value = hits / people
@@ -64,16 +71,37 @@ class GroupRates:
         return value, lower, upper
 
 
-def group_rates(codes: npt.ArrayLike, positive: npt.ArrayLike, label: npt.ArrayLike, group_count: int) -> GroupRates:
-    """Counts rows by group: `codes` int `(N,)` from 0 to `group_count - 1`, `positive` and `label` bool `(N,)`.
+def group_rates(
+    codes: npt.ArrayLike, positive: npt.ArrayLike, label: npt.ArrayLike, group_count: int
+) -> GroupRates:
+    """Counts rows by group: `codes` int `(N,)` from 0 to `group_count - 1`, `positive` and `label` bool
+    `(N,)`.
 
     Groups without rows count 0. Raises `ValueError` when the lengths differ.
     """
     group = np.asarray(codes)
     decided, outcome = np.asarray(positive, bool), np.asarray(label, bool)
     if not len(group) == len(decided) == len(outcome):
-        raise ValueError(f"lengths differ: {len(group)} groups, {len(decided)} decisions, {len(outcome)} labels")
-    kind = np.int32 if group_count < 2**28 else np.int64
-    cells = group.astype(kind) * 4 + decided.view(np.int8) * np.int8(2) + outcome.view(np.int8)
+        raise ValueError(
+            f"lengths differ: {len(group)} groups, {len(decided)} decisions, {len(outcome)} labels"
+        )
+    cells = 4 * group.astype(np.int64) + 2 * decided.view(np.int8) + outcome.view(np.int8)
     counts = np.bincount(cells, minlength=4 * group_count).reshape(group_count, 4)
     return GroupRates(counts[:, 3], counts[:, 2], counts[:, 0], counts[:, 1])
+
+
+def crossed_rates(
+    attributes: Mapping[str, tuple[npt.ArrayLike, int]], positive: npt.ArrayLike, label: npt.ArrayLike
+) -> dict[tuple[str, ...], GroupRates]:
+    """Counts for every attribute alone and every crossing of two, by the attributes' names.
+
+    `attributes` maps a name to codes `(N,)` and their number of groups. Group `i` of the first and `j` of the
+    second of a crossing are its group `i * groups of the second + j`.
+    """
+    found = {
+        (name,): group_rates(codes, positive, label, count) for name, (codes, count) in attributes.items()
+    }
+    for (first, (left, left_count)), (second, (right, right_count)) in combinations(attributes.items(), 2):
+        codes = np.asarray(left, np.int64) * right_count + np.asarray(right)
+        found[first, second] = group_rates(codes, positive, label, left_count * right_count)
+    return found

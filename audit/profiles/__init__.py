@@ -1,1 +1,3 @@
-"""Mergeable summaries of many rows: what a check needs, at a cost that does not depend on how many rows there were."""
+"""Mergeable summaries of many rows: what a check needs, at a cost that does not depend on how many rows
+there were.
+"""

@@ -1,7 +1,7 @@
 """The profile: a mergeable summary of a window of rows and predictions, overall and by subgroup.
 
-Adding rows takes one vectorised pass over a batch; merging adds counts. Both give the same result in any order, so services,
-devices, days and years add up.
+Adding rows takes one vectorised pass over a batch; merging adds counts. Both give the same result in any
+order, so services, devices, days and years add up.
 """
 
 import copy
@@ -19,20 +19,25 @@ from audit.profiles.quality import QualityCounter, QualityProfile
 from audit.profiles.schema import ProfileSchema
 
 Group = tuple[tuple[str, str], ...]
-"""A group of people: attribute and value, or two of them for a crossing, in the order of the schema's attributes."""
+"""A group of people: attribute and value, or two of them for a crossing, in the order of the schema's
+attributes.
+"""
 
 
 class Profile:
     """Summary of rows under one schema.
 
-    `quality` is `None` until scored rows are added; `subgroups` maps each group and crossing that was seen to its quality. `start_us` and
-    `end_us` span the event times (microseconds since 1970, `None` when undated); `simulations` names incidents that were played.
+    `quality` is `None` until scored rows are added; `subgroups` maps each group and crossing that was seen
+    to its quality. `start_us` and `end_us` span the event times (microseconds since 1970, `None` when
+    undated); `simulations` names incidents that were played.
     """
 
     def __init__(self, schema: ProfileSchema) -> None:
         self.schema = schema
         self.row_count = 0
-        self.columns: list[NumericColumn | CategoryColumn] = [empty_column(column) for column in schema.columns]
+        self.columns: list[NumericColumn | CategoryColumn] = [
+            empty_column(column) for column in schema.columns
+        ]
         self.quality: QualityProfile | None = None
         self.subgroups: dict[Group, QualityProfile] = {}
         self.start_us: int | None = None
@@ -57,9 +62,11 @@ class Profile:
         score: npt.ArrayLike | None = None,
         positive: npt.ArrayLike | None = None,
     ) -> None:
-        """Counts a batch: its columns by name (one that is absent counts as missing), and its scores and decisions.
+        """Counts a batch: its columns by name (one that is absent counts as missing), and its scores and
+        decisions.
 
-        `score` float `(N,)` in [0, 1] and `positive` bool `(N,)` come together. Sensitive attributes are columns of texts in the batch.
+        `score` float `(N,)` in [0, 1] and `positive` bool `(N,)` come together. Sensitive attributes are
+        columns of texts in the batch.
         """
         count = batch.num_rows
         if count == 0:
@@ -74,9 +81,13 @@ class Profile:
                     column.add(chunk)
         if score is None or positive is None:
             return
-        counter = QualityCounter(self.schema.score_bin_count, np.asarray(score, float), np.asarray(positive, bool))
-        self._add_quality(counter.predictions()[0])
-        attributes = {name: batch.column(name) for name in self.schema.sensitive if name in batch.schema.names}
+        counter = QualityCounter(
+            self.schema.score_bin_count, np.asarray(score, float), np.asarray(positive, bool)
+        )
+        self._add_quality(counter.predictions())
+        attributes = {
+            name: batch.column(name) for name in self.schema.sensitive if name in batch.schema.names
+        }
         for groups, codes in _groupings(self.schema.sensitive, attributes, count):
             self._add_groups(groups, counter.predictions(codes, len(groups)))
 
@@ -89,9 +100,11 @@ class Profile:
         *,
         sign: int = 1,
     ) -> None:
-        """Counts outcomes of predictions that were added before: `score` float, `positive` and `label` bool, all `(N,)`.
+        """Counts outcomes of predictions that were added before: `score` float, `positive` and `label`
+        bool, all `(N,)`.
 
-        `groups` gives each sensitive attribute's texts `(N,)`. `sign` -1 takes labels out again, for a label that is revised.
+        `groups` gives each sensitive attribute's texts `(N,)`. `sign` -1 takes labels out again, for a
+        label that is revised.
         """
         labels = np.asarray(label, bool)
         if not len(labels):
@@ -99,12 +112,14 @@ class Profile:
         counter = QualityCounter(
             self.schema.score_bin_count, np.asarray(score, float), np.asarray(positive, bool), labels
         )
-        self._add_quality(counter.labels(sign=sign)[0])
+        self._add_quality(counter.labels(sign=sign))
         for names, codes in _groupings(self.schema.sensitive, groups, len(labels)):
             self._add_groups(names, counter.labels(codes, len(names), sign))
 
     def note(self, start_us: int, end_us: int, simulations: Iterable[str] = ()) -> None:
-        """Widens the span of event times, and adds names of incidents that were played (empty names are left out)."""
+        """Widens the span of event times, and adds names of incidents that were played (empty names are
+        left out).
+        """
         self.start_us = start_us if self.start_us is None else min(self.start_us, start_us)
         self.end_us = end_us if self.end_us is None else max(self.end_us, end_us)
         self.simulations.update(name for name in simulations if name)
@@ -115,58 +130,74 @@ class Profile:
         merged.absorb(other)
         return merged
 
-    def absorb(self, other: "Profile") -> None:
-        """Adds `other` to this profile in place. Raises `ValueError` when the schemas differ."""
-        if other.schema != self.schema:
-            raise ValueError("profiles of different schemas cannot be merged: their columns or bins differ")
-        self.row_count += other.row_count
-        for mine, theirs in zip(self.columns, other.columns, strict=True):
-            mine.merge(theirs)  # type: ignore[arg-type]
-        if other.quality is not None:
-            self._add_quality(other.quality)
-        for group, quality in other.subgroups.items():
-            self._add_groups([group], [quality])
-        if other.start_us is not None and other.end_us is not None:
-            self.note(other.start_us, other.end_us)
-        self.simulations |= other.simulations
+    def absorb(self, *others: "Profile") -> None:
+        """Adds `others` to this profile in place. Raises `ValueError` when schemas differ; then nothing is
+        added.
+        """
+        for other in others:
+            if other.schema is not self.schema and other.schema != self.schema:
+                raise ValueError(
+                    "profiles of different schemas cannot be merged: their columns or bins differ"
+                )
+        if not others:
+            return
+        self.row_count += sum(other.row_count for other in others)
+        for position, column in enumerate(self.columns):
+            column.merge_all([other.columns[position] for other in others])  # type: ignore[misc]
+        self._add_quality([other.quality for other in others if other.quality is not None])
+        by_group: dict[Group, list[QualityProfile]] = {}
+        for other in others:
+            for group, quality in other.subgroups.items():
+                by_group.setdefault(group, []).append(quality)
+        for group, qualities in by_group.items():
+            self._add_group(group, qualities)
+        for other in others:
+            if other.start_us is not None and other.end_us is not None:
+                self.note(other.start_us, other.end_us)
+            self.simulations |= other.simulations
 
     def quantile(self, name: str, q: float) -> float:
-        """The `q`-quantile of a numeric column; NaN without values. Raises `TypeError` for a column of categories."""
+        """The `q`-quantile of a numeric column; NaN without values. Raises `TypeError` for a column of
+        categories.
+        """
         column = self.column(name)
         if not isinstance(column, NumericColumn):
             raise TypeError(f"{name} is a column of categories; it has no quantiles")
         return column.quantile(q)
 
-    def _add_quality(self, quality: QualityProfile) -> None:
+    def _add_quality(self, qualities: Sequence[QualityProfile]) -> None:
+        if not qualities:
+            return
         if self.quality is None:
             self.quality = QualityProfile(self.schema.score_bin_count)
-        self.quality.merge(quality)
+        self.quality.merge_all(qualities)
+
+    def _add_group(self, group: Group, qualities: Sequence[QualityProfile]) -> None:
+        if group not in self.subgroups:
+            self.subgroups[group] = QualityProfile(self.schema.score_bin_count)
+        self.subgroups[group].merge_all(qualities)
 
     def _add_groups(self, groups: Sequence[Group], qualities: Sequence[QualityProfile]) -> None:
         for group, quality in zip(groups, qualities, strict=True):
-            present = self.subgroups.get(group)
-            if present is None:
-                present = self.subgroups[group] = QualityProfile(self.schema.score_bin_count)
-            present.merge(quality)
+            self._add_group(group, [quality])
 
 
 def merge_all(profiles: Iterable[Profile]) -> Profile:
     """All together, as a new profile. Raises `ValueError` for none, or when schemas differ."""
-    found = iter(profiles)
-    first = next(found, None)
-    if first is None:
+    found = list(profiles)
+    if not found:
         raise ValueError("there is no profile to merge")
-    merged = Profile(first.schema)
-    merged.absorb(first)
-    for profile in found:
-        merged.absorb(profile)
+    merged = Profile(found[0].schema)
+    merged.absorb(*found)
     return merged
 
 
 def _groupings(
     order: Sequence[str], attributes: Mapping[str, Any], count: int
 ) -> Iterator[tuple[list[Group], npt.NDArray[np.int64]]]:
-    """Each attribute alone and each pair of them: the groups seen, and each row's group `(N,)`, -1 where a value is missing."""
+    """Each attribute alone and each pair of them: the groups seen, and each row's group `(N,)`, -1 where a
+    value is missing.
+    """
     coded = {name: _codes(attributes[name], count) for name in order if name in attributes}
     for name, (values, codes) in coded.items():
         if values:

@@ -1,6 +1,8 @@
 """What was predicted and what came true, as counts that merge: histograms of scores and a confusion table."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,9 @@ Bools = npt.NDArray[np.bool_]
 class QualityProfile:
     """Counts over predictions; score bins are `bin_count` equal parts of [0, 1].
 
-    `score_counts` and `score_sums` speak of all predictions, `labelled_counts` and `labelled_positive_counts` of those whose label
-    is known, by score bin. The confusion table sets decisions against labels.
+    `score_counts` and `score_sums` speak of all predictions, `labelled_counts` and
+    `labelled_positive_counts` of those whose label is known, by score bin. The confusion table sets
+    decisions against labels.
     """
 
     bin_count: int
@@ -47,13 +50,22 @@ class QualityProfile:
         """Predictions whose label is known."""
         return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
 
-    def merge(self, other: "QualityProfile") -> None:
-        """Adds another summary to this one. Raises `ValueError` when the score bins differ."""
-        if other.bin_count != self.bin_count:
-            raise ValueError(f"score bins differ: {self.bin_count} and {other.bin_count}")
-        for one in fields(self):
-            if one.name != "bin_count":
-                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+    def merge_all(self, others: Sequence["QualityProfile"]) -> None:
+        """Adds other summaries to this one. Raises `ValueError` when the score bins differ."""
+        for other in others:
+            if other.bin_count != self.bin_count:
+                raise ValueError(f"score bins differ: {self.bin_count} and {other.bin_count}")
+        parts = [self, *others]
+        for name, counts in zip(HISTOGRAMS, zip(*map(_histograms_of, parts), strict=True), strict=True):
+            setattr(self, name, np.concatenate(counts).reshape(len(parts), -1).sum(axis=0))
+        for name, totals in zip(TOTALS, zip(*map(_totals_of, parts), strict=True), strict=True):
+            setattr(self, name, sum(totals))
+
+
+HISTOGRAMS = ("score_counts", "score_sums", "labelled_counts", "labelled_positive_counts")
+TOTALS = tuple(one.name for one in fields(QualityProfile) if one.name not in (*HISTOGRAMS, "bin_count"))
+# Merging a thousand profiles asks for a few hundred thousand attributes: `attrgetter` gives several at once.
+_histograms_of, _totals_of = attrgetter(*HISTOGRAMS), attrgetter(*TOTALS)
 
 
 def score_bins(score: Floats, bin_count: int) -> Ints:
@@ -62,7 +74,9 @@ def score_bins(score: Floats, bin_count: int) -> Ints:
 
 
 class QualityCounter:
-    """Counts a batch once and hands out the counts of any grouping of its rows, without a pass over rows for each group."""
+    """Counts a batch once and hands out the counts of any grouping of its rows, without a pass over rows
+    for each group.
+    """
 
     def __init__(self, bin_count: int, score: Floats, positive: Bools, label: Bools | None = None) -> None:
         self._bin_count = bin_count
@@ -72,7 +86,9 @@ class QualityCounter:
         self._label = None if label is None else np.asarray(label, bool)
 
     def predictions(self, codes: Ints | None = None, group_count: int = 1) -> list[QualityProfile]:
-        """Counts of scores and decisions by group: `codes` `(N,)` from 0, -1 for rows in no group; `None`: one group of all."""
+        """Counts of scores and decisions by group: `codes` `(N,)` from 0, -1 for rows in no group; `None`:
+        one group of all.
+        """
         keep, codes, cells = self._cells(codes)
         size = group_count * self._bin_count
         counts = np.bincount(cells, minlength=size).reshape(group_count, -1)
@@ -80,7 +96,10 @@ class QualityCounter:
         positive = np.bincount(codes[self._positive[keep]], minlength=group_count)
         return [
             QualityProfile(
-                self._bin_count, score_counts=counts[g], score_sums=sums[g], positive_decision_count=int(positive[g])
+                self._bin_count,
+                score_counts=counts[g],
+                score_sums=sums[g],
+                positive_decision_count=int(positive[g]),
             )
             for g in range(group_count)
         ]
@@ -93,7 +112,9 @@ class QualityCounter:
         size = group_count * self._bin_count
         labelled = sign * np.bincount(cells, minlength=size).reshape(group_count, -1)
         labelled_positive = sign * np.bincount(cells[label], minlength=size).reshape(group_count, -1)
-        confusion = sign * np.bincount(codes * 4 + positive * 2 + label, minlength=4 * group_count).reshape(-1, 4)
+        confusion = sign * np.bincount(codes * 4 + positive * 2 + label, minlength=4 * group_count).reshape(
+            -1, 4
+        )
         error = sign * np.bincount(codes, (self._score[keep] - label) ** 2, minlength=group_count)
         return [
             QualityProfile(

@@ -25,7 +25,9 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class ColumnSchema:
-    """One column. `bin_edges`: inner edges of a numeric column in increasing order; K edges make K + 1 bins."""
+    """One column. `bin_edges`: inner edges of a numeric column in increasing order; K edges make K + 1
+    bins.
+    """
 
     name: str
     kind: ColumnKind
@@ -34,7 +36,9 @@ class ColumnSchema:
 
 @dataclass(frozen=True)
 class ProfileSchema:
-    """The columns in order, the number of equal score bins over [0, 1], and the names of sensitive attributes in order."""
+    """The columns in order, the number of equal score bins over [0, 1], and the names of sensitive
+    attributes in order.
+    """
 
     columns: tuple[ColumnSchema, ...]
     score_bin_count: int = DEFAULT_SCORE_BINS
@@ -53,8 +57,9 @@ class ProfileSchema:
     ) -> Self:
         """Chooses bins so that each holds about the same share of `table`'s rows.
 
-        Columns keep the table's order. A numeric column without values, or with one value, gets the edges that it has distinct quantiles
-        for: none or one. Raises `KeyError` for a column that is not in the table.
+        Columns keep the table's order. A numeric column without values, or with one value, gets the edges
+        that it has distinct quantiles for: none or one. Raises `KeyError` for a column that is not in the
+        table.
         """
         for name in [*numeric, *categorical]:
             if name not in table.column_names:

@@ -1,12 +1,14 @@
-"""How good a set of predictions is, from the counts of a profile: realised from labels, estimated without them.
+"""How good a set of predictions is, from the counts of a profile: realised from labels, estimated without
+them.
 
-Sources: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982; Naeini and others, "Obtaining
-well calibrated probabilities using Bayesian binning", AAAI 2015 (calibration error); NannyML's confidence-based performance
-estimation (CBPE) for accuracy without labels; Barlow and others 1972 for isotonic regression.
+Sources: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982; Naeini and
+others, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015 (calibration error);
+NannyML's confidence-based performance estimation (CBPE) for accuracy without labels; Barlow and others 1972
+for isotonic regression.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -41,17 +43,27 @@ class Quality:
 
 
 def quality(
-    profile: QualityProfile, reference: QualityProfile | None = None, *, threshold: float = 0.5, confidence: float = CONFIDENCE
+    profile: QualityProfile,
+    reference: QualityProfile | None = None,
+    *,
+    threshold: float = 0.5,
+    confidence: float = CONFIDENCE,
 ) -> Quality:
     """All rates of a profile. Without a labelled `reference` the estimated accuracy is unknown.
 
-    With no labels every realised rate is unknown; below `FEW` people a rate carries a warning that names how few they are.
+    With no labels every realised rate is unknown; below `FEW` people a rate carries a warning that names
+    how few they are.
     """
-    tp, fp, tn, fn = profile.true_positives, profile.false_positives, profile.true_negatives, profile.false_negatives
+    tp, fp, tn, fn = (
+        profile.true_positives,
+        profile.false_positives,
+        profile.true_negatives,
+        profile.false_negatives,
+    )
     labelled = profile.labelled_count
 
-    def rate(hits: int, people: int) -> Estimate:
-        return _with_warning(proportion(hits, people, confidence, of="people with a known outcome"))
+    def rate(hits: int, of: int) -> Estimate:
+        return _with_warning(proportion(hits, of, confidence, of="people with a known outcome"))
 
     return Quality(
         row_count=profile.row_count,
@@ -91,7 +103,8 @@ def auc(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
 
 
 def brier(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
-    """Mean squared gap between score and outcome: 0 perfect, 0.25 for always saying one half. Unknown at n = 0.
+    """Mean squared gap between score and outcome: 0 perfect, 0.25 for always saying one half. Unknown at n
+    = 0.
 
     The mean is exact; its interval takes the spread of squared gaps from the bins' mean scores.
     """
@@ -108,7 +121,8 @@ def brier(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
 
 
 def calibration_error(profile: QualityProfile) -> Estimate:
-    """Mean absolute gap between mean score and share of positive outcomes over score bins: 0 perfect. No interval.
+    """Mean absolute gap between mean score and share of positive outcomes over score bins: 0 perfect. No
+    interval.
 
     With few people a bin it is biased upwards; below 10 people a bin in use it carries a warning.
     """
@@ -118,7 +132,9 @@ def calibration_error(profile: QualityProfile) -> Estimate:
     used = profile.labelled_counts > 0
     counts = profile.labelled_counts[used]
     gap = np.abs(_mean_scores(profile)[used] - profile.labelled_positive_counts[used] / counts)
-    warnings = () if n >= 10 * used.sum() else ("few people in each score bin: the error looks larger than it is",)
+    warnings = (
+        () if n >= 10 * used.sum() else ("few people in each score bin: the error looks larger than it is",)
+    )
     return Estimate(float(counts @ gap) / n, count=n, warnings=warnings)
 
 
@@ -131,9 +147,9 @@ def estimated_accuracy(
 ) -> Estimate:
     """Accuracy expected from scores alone, made honest by what scores of the reference came to (CBPE).
 
-    It assumes that inputs may have moved but that a score still means what it meant on the reference; a change in that it cannot see.
-    Unknown without predictions or without a labelled reference. The interval holds both the luck of outcomes and
-    the reference's own sampling error.
+    It assumes that inputs may have moved but that a score still means what it meant on the reference; a
+    change in that it cannot see. Unknown without predictions or without a labelled reference. The interval
+    holds both the luck of outcomes and the reference's own sampling error.
     """
     n = profile.row_count
     if n <= 0:
@@ -169,9 +185,15 @@ def _mean_scores(profile: QualityProfile) -> Floats:
     return np.where(counts > 0, profile.score_sums / np.maximum(counts, 1), middle)
 
 
+def people(count: int) -> str:
+    """`1 person`, `8 people`, `1,234 people`."""
+    return "1 person" if count == 1 else f"{count:,} people"
+
+
+def few_warning(count: int) -> tuple[str, ...]:
+    """The warning that a rate of this many people carries; none from `FEW` up."""
+    return () if count >= FEW else (f"only {people(count)}: too few to say",)
+
+
 def _with_warning(estimate: Estimate) -> Estimate:
-    if not estimate.known or estimate.count >= FEW:
-        return estimate
-    people = "1 person" if estimate.count == 1 else f"{estimate.count} people"
-    warning = f"only {people}: too few to say"
-    return Estimate(estimate.value, estimate.lower, estimate.upper, estimate.confidence, estimate.count, (warning,))
+    return replace(estimate, warnings=few_warning(estimate.count)) if estimate.known else estimate

@@ -1,4 +1,5 @@
-"""A task's rows as profiles, and profiles as messages: what training (references) and monitoring (windows) share.
+"""A task's rows as profiles, and profiles as messages: what training (references) and monitoring (windows)
+share.
 
 The only module of `services.common` that knows `audit`.
 """
@@ -26,17 +27,24 @@ _CONFUSION = ("true_positives", "false_positives", "true_negatives", "false_nega
 
 
 def profile_schema(task: task_pb2.Task, table: pa.Table) -> ProfileSchema:
-    """The schema of a task's profiles, with bins chosen on `table`, the reference rows. Columns are the task's features."""
+    """The schema of a task's profiles, with bins chosen on `table`, the reference rows. Columns are the
+    task's features.
+    """
     numeric = [feature.name for feature in task.features if feature.type == task_pb2.FEATURE_TYPE_NUMERIC]
     categorical = [feature.name for feature in task.features if feature.type != task_pb2.FEATURE_TYPE_NUMERIC]
     ordered = table.select([feature.name for feature in task.features])
     return ProfileSchema.fit(
-        ordered, numeric=numeric, categorical=categorical, sensitive=[attribute.name for attribute in task.sensitive]
+        ordered,
+        numeric=numeric,
+        categorical=categorical,
+        sensitive=[attribute.name for attribute in task.sensitive],
     )
 
 
 def reference_profile(task: task_pb2.Task, table: pa.Table, score: np.ndarray, label: np.ndarray) -> Profile:
-    """The profile of held-out rows: features and sensitive attributes in `table`, scores float and labels bool `(N,)`."""
+    """The profile of held-out rows: features and sensitive attributes in `table`, scores float and labels
+    bool `(N,)`.
+    """
     profile = Profile.empty(profile_schema(task, table))
     positive = np.asarray(score) >= task.decision.threshold
     profile.add_rows(with_text_groups(task, table), score, positive)
@@ -50,7 +58,8 @@ def empty_like(profile: Profile) -> Profile:
 
 
 def group_columns(task: task_pb2.Task, table: pa.Table) -> dict[str, pa.Array]:
-    """Each sensitive attribute of `table` as texts, utf8 `(N,)`: codes by their number, numbers by their band.
+    """Each sensitive attribute of `table` as texts, utf8 `(N,)`: codes by their number, numbers by their
+    band.
 
     An attribute that the table lacks is left out; a missing value stays null.
     """
@@ -74,7 +83,9 @@ def group_names(task: task_pb2.Task) -> dict[str, Mapping[str, str]]:
 
 
 def rated_groups(task: task_pb2.Task, profile: Profile) -> list[SubgroupQuality]:
-    """Every group and crossing of a profile with its rates, gaps and the task's words for it; single attributes first."""
+    """Every group and crossing of a profile with its rates, gaps and the task's words for it; single
+    attributes first.
+    """
     smallest = task.watch.minimum_group_size
     return subgroup_quality(profile, smallest, group_names(task), threshold=task.decision.threshold)
 
@@ -102,7 +113,8 @@ def from_proto(message: profile_pb2.Profile) -> Profile:
     """The profile that a message holds. Raises `ValueError` for one whose parts do not fit its schema."""
     kinds = {number: kind for kind, number in _KINDS.items()}
     columns = tuple(
-        ColumnSchema(column.name, kinds[column.kind], tuple(column.bin_edges)) for column in message.schema.columns
+        ColumnSchema(column.name, kinds[column.kind], tuple(column.bin_edges))
+        for column in message.schema.columns
     )
     schema = ProfileSchema(columns, message.schema.score_bin_count, tuple(message.schema.sensitive))
     if len(message.columns) != len(columns):
@@ -154,7 +166,9 @@ def _column_from_proto(message: profile_pb2.ColumnProfile, column: NumericColumn
         column.other_count = message.other_count
         return
     if len(message.bin_counts) != len(column.bin_counts):
-        raise ValueError(f"a column has {len(message.bin_counts)} bin counts; its edges make {len(column.bin_counts)} bins")
+        raise ValueError(
+            f"a column has {len(message.bin_counts)} bin counts; its edges make {len(column.bin_counts)} bins"
+        )
     column.bin_counts = np.array(message.bin_counts, np.int64)
     column.sum, column.sum_of_squares = message.sum, message.sum_of_squares
     if message.count:
