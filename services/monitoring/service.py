@@ -8,7 +8,6 @@ from typing import TypeVar
 
 import grpc
 import sqlalchemy as sa
-from boarfish.errors import Unimplemented
 from boarfish.v1 import monitoring_pb2 as pb
 from boarfish.v1 import monitoring_pb2_grpc
 
@@ -131,25 +130,6 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
         with self._engine.connect() as connection:
             return ledger.verify(connection)
 
-    async def EvaluateGate(
-        self, request: pb.EvaluateGateRequest, context: Context
-    ) -> pb.EvaluateGateResponse:
-        raise _later("EvaluateGate")
-
-    async def FileAppeal(self, request: pb.FileAppealRequest, context: Context) -> pb.FileAppealResponse:
-        raise _later("FileAppeal")
-
-    async def GetAppeal(self, request: pb.GetAppealRequest, context: Context) -> pb.GetAppealResponse:
-        raise _later("GetAppeal")
-
-    async def ListAppeals(self, request: pb.ListAppealsRequest, context: Context) -> pb.ListAppealsResponse:
-        raise _later("ListAppeals")
-
-    async def ResolveAppeal(
-        self, request: pb.ResolveAppealRequest, context: Context
-    ) -> pb.ResolveAppealResponse:
-        raise _later("ResolveAppeal")
-
     def _write(self, change: Callable[[sa.Connection], T]) -> T:
         with self._parts.write_lock, self._engine.begin() as connection:
             return change(connection)
@@ -157,7 +137,3 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
     def publish(self, changed: Iterable[pb.Alert]) -> None:
         """Tells the open WatchAlerts streams. On the event loop."""
         self._parts.subscriptions.publish(changed)
-
-
-def _later(method: str) -> Unimplemented:
-    return Unimplemented(f"{method} is not there yet: a later version of Boarfish answers it")

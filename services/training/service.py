@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from boarfish.errors import FieldViolation, InvalidArgument, Unimplemented
+from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.task_checks import check_task
 from boarfish.v1 import training_pb2, training_pb2_grpc
 
@@ -102,24 +102,6 @@ class TrainingService(training_pb2_grpc.TrainingServiceServicer):
         found = {one.id: one for one in await asyncio.to_thread(self._book.versions_starting, request.id)}
         return training_pb2.GetModelVersionResponse(
             model_version=found[resolve_prefix(request.id, list(found))]
-        )
-
-    async def FindLearningRate(
-        self, request: training_pb2.FindLearningRateRequest, context: Any
-    ) -> training_pb2.FindLearningRateResponse:
-        """Not yet there."""
-        raise Unimplemented(
-            "FindLearningRate comes with a later version of Boarfish.", reason="NOT_IMPLEMENTED"
-        )
-
-    async def ExportModelVersion(
-        self, request: training_pb2.ExportModelVersionRequest, context: Any
-    ) -> training_pb2.ExportModelVersionResponse:
-        """Not yet there."""
-        raise Unimplemented(
-            "ExportModelVersion comes with a later version of Boarfish; "
-            "model.onnx and model.mar lie in the model store.",
-            reason="NOT_IMPLEMENTED",
         )
 
     async def _job(self, identity: str) -> training_pb2.TrainingJob:
