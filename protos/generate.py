@@ -2,11 +2,11 @@
 
     python protos/generate.py            write the stubs
     python protos/generate.py --check    fail when writing them would change anything
-    python protos/generate.py --lint     buf lint, and buf breaking against the contract as it was released (v1.binpb)
-    python protos/generate.py --release  take the present contract as the released one: its fields may then never change
+    python protos/generate.py --lint     buf lint, and buf breaking against the released contract (v1.binpb)
+    python protos/generate.py --release  take the present contract as released: its fields never change then
 
-`buf/validate/validate.proto` is not in the tree: its descriptor is inside the committed `validate_pb2`, and both protoc and buf
-take descriptors.
+`buf/validate/validate.proto` is not in the tree: its descriptor is inside the committed `validate_pb2`, and
+both protoc and buf take descriptors.
 """
 
 import argparse
@@ -58,7 +58,12 @@ def protoc(*arguments: str) -> None:
     with tempfile.NamedTemporaryFile(suffix=".binpb") as descriptors:
         descriptors.write(imported_descriptors().SerializeToString())
         descriptors.flush()
-        command = ["protoc", f"--proto_path={HERE}", f"--proto_path={well_known}", f"--descriptor_set_in={descriptors.name}"]
+        command = [
+            "protoc",
+            f"--proto_path={HERE}",
+            f"--proto_path={well_known}",
+            f"--descriptor_set_in={descriptors.name}",
+        ]
         if tool.main([*command, *arguments, *sources()]) != 0:
             sys.exit(1)
 
@@ -112,11 +117,15 @@ def _buf(*arguments: str) -> int:
 
 def main() -> int:
     """Does what the arguments ask for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument("--check", action="store_true", help="fail when the committed stubs are stale")
     choice.add_argument("--lint", action="store_true", help="buf lint and buf breaking")
-    choice.add_argument("--release", action="store_true", help="take the present contract as the released one")
+    choice.add_argument(
+        "--release", action="store_true", help="take the present contract as the released one"
+    )
     arguments = parser.parse_args()
     if arguments.check:
         return check()

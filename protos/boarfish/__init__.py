@@ -1,4 +1,5 @@
-"""What apps install: `Client`, `AsyncClient`, `load_task`, the error tree, the generated stubs and the `boarfish` command.
+"""What apps install: `Client`, `AsyncClient`, `load_task`, the error tree, the generated stubs and the
+`boarfish` command.
 
 Names are loaded when they are first used, so that `import boarfish` costs next to nothing.
 """

@@ -1,7 +1,8 @@
-"""Channels whose calls raise `boarfish.errors`, carry a request id and a deadline, and are tried again where that is safe.
+"""Channels whose calls raise `boarfish.errors`, carry a request id and a deadline, and are tried again where
+that is safe.
 
-Retries are gRPC's own (service config): calls that the server recognises when they come twice are sent again when nothing
-answers. `Predict` is not: a person predicted twice would have two prediction ids.
+Retries are gRPC's own (service config): calls that the server recognises when they come twice are sent again
+when nothing answers. `Predict` is not: a person predicted twice would have two prediction ids.
 """
 
 import json
@@ -27,7 +28,15 @@ _IDEMPOTENT = {
     ),
     "InferenceService": ("CreateDeployment", "GetDeployment", "ListDeployments"),
     "MonitoringService": (
-        *("GetHealth", "QueryProfiles", "ListAlerts", "AcknowledgeAlert", "RunAudit", "GetAudit", "ListAudits"),
+        *(
+            "GetHealth",
+            "QueryProfiles",
+            "ListAlerts",
+            "AcknowledgeAlert",
+            "RunAudit",
+            "GetAudit",
+            "ListAudits",
+        ),
         *("AppendLedgerEntry", "ListLedgerEntries", "VerifyLedger"),
     ),
 }
@@ -134,7 +143,9 @@ class AsyncChannel(_MappingChannel):
         return once
 
     def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        async def many(request: Any, timeout: float | None = None, metadata: Any = None) -> AsyncIterator[Any]:
+        async def many(
+            request: Any, timeout: float | None = None, metadata: Any = None
+        ) -> AsyncIterator[Any]:
             answers = call(request, timeout=timeout, metadata=with_request_id(metadata))
             try:
                 async for answer in answers:

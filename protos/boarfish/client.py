@@ -4,13 +4,13 @@
         answer = client.predict("employment", [{"AGEP": 41, "SCHL": 21}])
         print(answer.predictions[0].decision)
 
-`client.ingestion`, `.training`, `.inference` and `.monitoring` are the generated stubs with every RPC; errors come as
-`boarfish.errors`. Both clients are built by the same code: only their channels differ.
+`client.ingestion`, `.training`, `.inference` and `.monitoring` are the generated stubs with every RPC; errors
+come as `boarfish.errors`. Both clients are built by the same code: only their channels differ.
 """
 
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -73,7 +73,10 @@ class _Connections:
     @classmethod
     def from_environment(cls) -> Self:
         """A client of the addresses that `BOARFISH_INGESTION_ADDRESS` and so on name, else the defaults."""
-        return cls(**{name: os.environ.get(f"BOARFISH_{name.upper()}_ADDRESS") or at for name, at in DEFAULT_ADDRESSES.items()})
+        named = (
+            os.environ.get(f"BOARFISH_{name.upper()}_ADDRESS") or at for name, at in DEFAULT_ADDRESSES.items()
+        )
+        return cls(*named)
 
     def _stub(self, name: str) -> Any:
         if name not in self._stubs:
@@ -120,7 +123,9 @@ class Client(_Connections):
         """Logs observed outcomes: prediction id to the value of the task's target."""
         return self.ingestion.LogLabels(labels_request(deployment, labels))
 
-    def put_records(self, dataset: str, rows: Sequence[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsResponse:
+    def put_records(
+        self, dataset: str, rows: Sequence[Mapping[str, Any]]
+    ) -> ingestion_pb2.PutRecordsResponse:
         """Adds rows to a dataset."""
         return self.ingestion.PutRecords(iter([records_request(dataset, rows)]))
 
@@ -171,7 +176,9 @@ class AsyncClient(_Connections):
         """Every RPC of monitoring."""
         return self._stub("monitoring")  # type: ignore[no-any-return]
 
-    async def predict(self, deployment: str, rows: Sequence[Mapping[str, Any]]) -> inference_pb2.PredictResponse:
+    async def predict(
+        self, deployment: str, rows: Sequence[Mapping[str, Any]]
+    ) -> inference_pb2.PredictResponse:
         """Predicts rows given as mappings by column name; one `Prediction` a row, in order."""
         return await self.inference.Predict(predict_request(deployment, rows))
 
@@ -179,9 +186,11 @@ class AsyncClient(_Connections):
         """Logs observed outcomes: prediction id to the value of the task's target."""
         return await self.ingestion.LogLabels(labels_request(deployment, labels))
 
-    async def put_records(self, dataset: str, rows: Sequence[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsResponse:
+    async def put_records(
+        self, dataset: str, rows: Sequence[Mapping[str, Any]]
+    ) -> ingestion_pb2.PutRecordsResponse:
         """Adds rows to a dataset."""
-        return await self.ingestion.PutRecords(iter([records_request(dataset, rows)]))
+        return await self.ingestion.PutRecords(_one(records_request(dataset, rows)))
 
     async def close(self) -> None:
         """Closes every channel."""
@@ -203,6 +212,10 @@ class AsyncClient(_Connections):
         return AsyncChannel(channel, address, self._deadline_s)
 
 
+async def _one(request: ingestion_pb2.PutRecordsRequest) -> AsyncIterator[ingestion_pb2.PutRecordsRequest]:
+    yield request
+
+
 def row_batch(rows: Iterable[Mapping[str, Any]]) -> common_pb2.RowBatch:
     """Rows as JSON-like objects."""
     batch = common_pb2.RowBatch()
@@ -218,7 +231,9 @@ def predict_request(deployment: str, rows: Iterable[Mapping[str, Any]]) -> infer
 
 def records_request(dataset: str, rows: Iterable[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsRequest:
     """A request to add `rows` to a dataset."""
-    return ingestion_pb2.PutRecordsRequest(request_id=uuid.uuid4().hex, dataset=dataset, batch=row_batch(rows))
+    return ingestion_pb2.PutRecordsRequest(
+        request_id=uuid.uuid4().hex, dataset=dataset, batch=row_batch(rows)
+    )
 
 
 def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.LogLabelsRequest:

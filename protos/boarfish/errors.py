@@ -19,8 +19,6 @@ classes.
     └── Internal             nobody expected it; the trace is in the service's log
 """
 
-# ruff: noqa: N818 - the classes are named after the codes of gRPC
-
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 

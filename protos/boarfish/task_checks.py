@@ -20,7 +20,9 @@ def _columns(task: task_pb2.Task) -> Iterator[FieldViolation]:
         if name in sensitive[:position]:
             yield FieldViolation(f"sensitive[{position}].name", f"{name} stands twice; names must be unique")
         if name == task.target.name:
-            yield FieldViolation(f"sensitive[{position}].name", f"{name} is the target; it cannot be a sensitive attribute too")
+            yield FieldViolation(
+                f"sensitive[{position}].name", f"{name} is the target; it cannot be a sensitive attribute too"
+            )
     for field in ("id_column", "time_column"):
         name = getattr(task, field)
         if name and (name == task.target.name or name in sensitive):
@@ -35,11 +37,17 @@ def _features(task: task_pb2.Task) -> Iterator[FieldViolation]:
         numeric = feature.type == task_pb2.FEATURE_TYPE_NUMERIC
         bounded = feature.HasField("minimum") or feature.HasField("maximum")
         if bounded and not numeric:
-            yield FieldViolation(f"{at}.minimum", "only a numeric feature has a minimum or maximum; list codes under values")
+            yield FieldViolation(
+                f"{at}.minimum", "only a numeric feature has a minimum or maximum; list codes under values"
+            )
         if feature.HasField("minimum") and feature.HasField("maximum") and feature.minimum > feature.maximum:
-            yield FieldViolation(f"{at}.maximum", f"is {feature.maximum:g}, below the minimum {feature.minimum:g}")
+            yield FieldViolation(
+                f"{at}.maximum", f"is {feature.maximum:g}, below the minimum {feature.minimum:g}"
+            )
         if numeric and (feature.values or feature.closed):
-            yield FieldViolation(f"{at}.values", "a numeric feature has no list of values; use type code or category")
+            yield FieldViolation(
+                f"{at}.values", "a numeric feature has no list of values; use type code or category"
+            )
         if feature.closed and not feature.values and not numeric:
             yield FieldViolation(f"{at}.closed", "needs the list of values that are taken")
         if feature.type == task_pb2.FEATURE_TYPE_CODE:
@@ -55,7 +63,9 @@ def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
         if edges != sorted(set(edges)):
             yield FieldViolation(f"{at}.band_edges", "must increase")
         if attribute.type == task_pb2.FEATURE_TYPE_NUMERIC and not edges:
-            yield FieldViolation(f"{at}.band_edges", "is missing; a numeric attribute needs bands to be a group")
+            yield FieldViolation(
+                f"{at}.band_edges", "is missing; a numeric attribute needs bands to be a group"
+            )
         if attribute.type == task_pb2.FEATURE_TYPE_CODE:
             yield from _whole_numbers(f"{at}.values", attribute.values)
 
@@ -63,16 +73,25 @@ def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
 def _whole_numbers(path: str, values: object) -> Iterator[FieldViolation]:
     for key in values:  # type: ignore[attr-defined]
         if not key.lstrip("-").isdecimal():
-            yield FieldViolation(f'{path}["{key}"]', f"{key!r} is not a whole number; use type category for texts")
+            yield FieldViolation(
+                f'{path}["{key}"]', f"{key!r} is not a whole number; use type category for texts"
+            )
 
 
 def _split(task: task_pb2.Task) -> Iterator[FieldViolation]:
     column = task.split.column
     if task.split.method not in _NEEDS_COLUMN:
         if column:
-            yield FieldViolation("split.column", "a random split needs no column; remove it or choose time, group or column")
+            yield FieldViolation(
+                "split.column", "a random split needs no column; remove it or choose time, group or column"
+            )
         return
-    known = [task.id_column, task.time_column, *(f.name for f in task.features), *(s.name for s in task.sensitive)]
+    known = [
+        task.id_column,
+        task.time_column,
+        *(f.name for f in task.features),
+        *(s.name for s in task.sensitive),
+    ]
     if not column:
         yield FieldViolation("split.column", "is missing; this method needs the column that decides")
     elif column not in known:
@@ -82,6 +101,10 @@ def _split(task: task_pb2.Task) -> Iterator[FieldViolation]:
 
 def _words(task: task_pb2.Task) -> Iterator[FieldViolation]:
     if task.target.positive_value == task.target.negative_value:
-        yield FieldViolation("target.negative_value", "is the same as positive_value; a binary task needs two values")
+        yield FieldViolation(
+            "target.negative_value", "is the same as positive_value; a binary task needs two values"
+        )
     if task.decision.positive_label == task.decision.negative_label:
-        yield FieldViolation("decision.negative_label", "is the same as positive_label; the two decisions need two words")
+        yield FieldViolation(
+            "decision.negative_label", "is the same as positive_label; the two decisions need two words"
+        )

@@ -1,7 +1,7 @@
 """Reads a task file: YAML with the field names of `boarfish.v1.Task`, every mistake named by line and key.
 
-Enum values are written short and in lower case (`type: code`, `method: random`). Aliases and anchors are refused, so that a small file
-cannot unfold into a huge one.
+Enum values are written short and in lower case (`type: code`, `method: random`). Aliases and anchors are
+refused, so that a small file cannot unfold into a huge one.
 """
 
 import difflib
@@ -32,19 +32,29 @@ _RANGES = {
 
 
 class TaskFileError(InvalidArgument):
-    """What is wrong in a task file; the message has a line for each mistake (`task.yaml:14: features[2].type: ...`)."""
+    """What is wrong in a task file.
+
+    The message has a line for each mistake (`task.yaml:14: features[2].type: ...`).
+    """
 
     def __init__(self, path: Path | str, mistakes: Iterable[tuple[int, str, str]]) -> None:
         found = sorted(mistakes)
         lines = [f"{path}:{line}: {f'{key}: ' if key else ''}{text}" for line, key, text in found]
-        super().__init__("\n".join(lines), [FieldViolation(key, text) for _, key, text in found], reason="BAD_TASK_FILE")
+        super().__init__(
+            "\n".join(lines), [FieldViolation(key, text) for _, key, text in found], reason="BAD_TASK_FILE"
+        )
 
 
 def load_task(path: Path | str) -> task_pb2.Task:
-    """The task that a file describes. Raises `TaskFileError` with every mistake, and `OSError` when it cannot be read."""
+    """The task that a file describes.
+
+    Raises `TaskFileError` with every mistake, and `OSError` when it cannot be read.
+    """
     data = Path(path).read_bytes()
     if len(data) > MAX_BYTES:
-        raise TaskFileError(path, [(1, "", f"has {len(data):,} bytes; a task file has at most {MAX_BYTES:,}")])
+        raise TaskFileError(
+            path, [(1, "", f"has {len(data):,} bytes; a task file has at most {MAX_BYTES:,}")]
+        )
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -65,7 +75,9 @@ def parse_task(text: str, path: Path | str = "task.yaml") -> task_pb2.Task:
     except RecursionError as error:
         raise TaskFileError(path, [(1, "", "is nested too deeply")]) from error
     if root is None:
-        raise TaskFileError(path, [(1, "", "is empty; a task needs name, kind, purpose, features, target and more")])
+        raise TaskFileError(
+            path, [(1, "", "is empty; a task needs name, kind, purpose, features, target and more")]
+        )
     task = task_pb2.Task()
     reader = _Reader()
     reader.message(root, task, "")
@@ -81,13 +93,17 @@ def _refuse_aliases(text: str, path: Path | str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
-            raise TaskFileError(path, [(event.start_mark.line + 1, "", "uses a YAML alias (*name); write the value out")])
+            raise TaskFileError(path, [(_line(event), "", "uses a YAML alias (*name); write the value out")])
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise TaskFileError(path, [(event.start_mark.line + 1, "", "is nested too deeply")])
+            raise TaskFileError(path, [(_line(event), "", "is nested too deeply")])
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
 class _Reader:
@@ -167,27 +183,30 @@ class _Reader:
                 target.append(value)
 
     def _scalar(self, node: yaml.Node, field: Any, path: str) -> Any:
+        """The value of a node, or `None` once what is wrong with it is noted."""
         if not isinstance(node, yaml.ScalarNode):
             self._wrong(node, path, f"must be {_wanted(field)}, not a list or mapping")
             return None
         if field.enum_type is not None:
             return self._enum(node, field.enum_type, path)
-        value = yaml.SafeLoader("").construct_object(node) if node.tag != "tag:yaml.org,2002:str" else node.value
-        kind = field.type
-        if kind == _Type.TYPE_STRING:
-            return node.value if value is not None else ""
-        if kind == _Type.TYPE_BOOL and isinstance(value, bool):
-            return value
-        if kind in _WHOLE and type(value) is int:
-            low, high = _RANGES[kind]
-            if low <= value <= high:
-                return value
-            self._wrong(node, path, f"is {value}; must be from {low} to {high}")
-            return None
-        if kind == _Type.TYPE_DOUBLE and type(value) in (int, float):
-            return float(value)
-        self._wrong(node, path, f"is {node.value!r}; must be {_wanted(field)}")
-        return None
+        text = node.tag == "tag:yaml.org,2002:str"
+        value = node.value if text else yaml.SafeLoader("").construct_object(node)
+        found = None
+        if field.type == _Type.TYPE_STRING:
+            found = "" if value is None else node.value
+        elif field.type == _Type.TYPE_BOOL and isinstance(value, bool):
+            found = value
+        elif field.type == _Type.TYPE_DOUBLE and type(value) in (int, float):
+            found = float(value)
+        elif field.type in _WHOLE and type(value) is int:
+            low, high = _RANGES[field.type]
+            if not low <= value <= high:
+                self._wrong(node, path, f"is {value}; must be from {low} to {high}")
+                return None
+            found = value
+        if found is None:
+            self._wrong(node, path, f"is {node.value!r}; must be {_wanted(field)}")
+        return found
 
     def _enum(self, node: yaml.ScalarNode, enum: EnumDescriptor, path: str) -> int | None:
         short = _enum_names(enum)
@@ -208,8 +227,13 @@ def _names(message: Message) -> list[str]:
 
 def _enum_names(enum: EnumDescriptor) -> dict[str, int]:
     """`FEATURE_TYPE_CODE` as `code`."""
-    prefix = "".join(f"_{letter}" if letter.isupper() else letter for letter in enum.name).lstrip("_").upper() + "_"
-    return {value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number != 0}
+    prefix = (
+        "".join(f"_{letter}" if letter.isupper() else letter for letter in enum.name).lstrip("_").upper()
+        + "_"
+    )
+    return {
+        value.name.removeprefix(prefix).lower(): value.number for value in enum.values if value.number != 0
+    }
 
 
 def _wanted(field: Any) -> str:

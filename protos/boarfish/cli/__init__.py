@@ -1,6 +1,7 @@
 """The `boarfish` command: what an engineer or auditor does from a shell. Every command has `--json`.
 
-Exit status: 0 done; 1 the answer is bad (the ledger does not hold, training failed); 2 the input is wrong; 3 a service cannot be reached.
+Exit status: 0 done; 1 the answer is bad (the ledger does not hold, training failed); 2 the input is wrong; 3
+a service cannot be reached.
 """
 
 import sys

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,26 +44,45 @@ def status(as_json: AsJson = False) -> None:
         return
     for health in answer.deployments:
         console.print(f"[bold]{health.deployment}[/] {escape(health.summary)}")
-        console.print(f"  version {health.model_version[:12]}, clock {day(health.watermark)}, {health.open_alert_count} open alerts")
-        console.print(f"  {health.prediction_count:,} people predicted, {health.labelled_count:,} labels, {health.backlog_count:,} waiting")
-        console.print(f"  accuracy {number(health.overall_quality.accuracy, 100, ' %')}, at training {number(health.reference_quality.accuracy, 100, ' %')}")
+        console.print(
+            f"  version {health.model_version[:12]}, clock {day(health.watermark)}, "
+            f"{health.open_alert_count} open alerts"
+        )
+        console.print(
+            f"  {health.prediction_count:,} people predicted, {health.labelled_count:,} labels, "
+            f"{health.backlog_count:,} waiting"
+        )
+        console.print(
+            f"  accuracy {number(health.overall_quality.accuracy, 100, ' %')}, at training "
+            f"{number(health.reference_quality.accuracy, 100, ' %')}"
+        )
     if not answer.deployments:
         console.print("Nothing has been predicted yet. `make run` plays a story on real data.")
 
 
 @app.command(
-    epilog="Examples: boarfish predict employment --input row.json; "
+    epilog="Examples: boarfish predict employment --input row.json --at 2018-12-31; "
     "echo '{\"AGEP\": 41, ...}' | boarfish predict employment --input - --json"
 )
 def predict(
     deployment: Annotated[str, typer.Argument(help="Name of the deployment.")],
-    input_: Annotated[str, typer.Option("--input", help="JSON file with a row or a list of rows; - reads standard input.")],
+    input_: Annotated[
+        str, typer.Option("--input", help="JSON file with a row or a list of rows; - reads standard input.")
+    ],
+    at: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="When it happens, UTC; now by default."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Predicts rows of a JSON file: an object by column name, or a list of them."""
-    rows = read_rows(input_)
+    from boarfish.client import predict_request
+
+    request = predict_request(deployment, read_rows(input_))
+    if at is not None:
+        request.event_time.FromDatetime(at)
     with client() as boarfish:
-        answer = boarfish.predict(deployment, rows)
+        answer = boarfish.inference.Predict(request)
     if as_json:
         print_json(answer)
         return
@@ -71,7 +91,9 @@ def predict(
         ((one.decision, f"{one.score:.3f}", one.prediction_id) for one in answer.predictions),
         "No rows.",
     )
-    console.print(f"Answered by version {answer.model_version[:12]}. A prediction can be contested by its id.")
+    console.print(
+        f"Answered by version {answer.model_version[:12]}. A prediction can be contested by its id."
+    )
 
 
 @deployments.command("list", epilog="Example: boarfish deployments list")
@@ -95,7 +117,11 @@ def list_deployments(as_json: AsJson = False) -> None:
         )
         for one in answer.deployments
     )
-    print_table(("Name", "Rung", "Champion", "Shadow", "State", "Events under way"), rows, "There is no deployment yet.")
+    print_table(
+        ("Name", "Rung", "Champion", "Shadow", "State", "Events under way"),
+        rows,
+        "There is no deployment yet.",
+    )
 
 
 @datasets.command("list", epilog="Example: boarfish datasets list")
@@ -108,13 +134,17 @@ def list_datasets(as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = ((one.name, f"{one.row_count:,}", str(one.latest_version), minute(one.create_time)) for one in answer.datasets)
+    rows = (
+        (one.name, f"{one.row_count:,}", str(one.latest_version), minute(one.create_time))
+        for one in answer.datasets
+    )
     print_table(("Name", "Rows", "Version", "Created"), rows, "There is no dataset yet.")
 
 
 @alerts.command("list", epilog="Example: boarfish alerts list --deployment employment")
 def list_alerts(
-    deployment: Annotated[str, typer.Option(help="Only those of this deployment.")] = "", as_json: AsJson = False
+    deployment: Annotated[str, typer.Option(help="Only those of this deployment.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Alerts, newest first."""
     from boarfish.v1 import monitoring_pb2
@@ -137,7 +167,9 @@ def list_alerts(
     print_table(("Id", "State", "Noticed", "What"), rows, "There is no alert.")
 
 
-@alerts.command(epilog='Example: boarfish alerts acknowledge 1a2b --by Ada --note "the file is sorted that way"')
+@alerts.command(
+    epilog='Example: boarfish alerts acknowledge 1a2b --by Ada --note "the file is sorted that way"'
+)
 def acknowledge(
     alert_id: Annotated[str, typer.Argument(help="Id of the alert.")],
     by: Annotated[str, typer.Option(help="Your name; it stands in the ledger.")],
@@ -168,4 +200,4 @@ def read_rows(source: str) -> list[dict[str, Any]]:
     rows = [found] if isinstance(found, dict) else found
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
         fail(f"{source} must hold an object by column name, or a list of such objects")
-    return rows  # type: ignore[no-any-return]
+    return rows

@@ -3,13 +3,17 @@
 import json
 import sys
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from boarfish.cli.options import AsJson, client
 from boarfish.cli.output import BAD_ANSWER, console, day, escape, minute, print_json, print_table
+
+if TYPE_CHECKING:
+    from boarfish.v1 import monitoring_pb2
 
 audit = typer.Typer(help="Dated reports over a deployment.", no_args_is_help=True)
 ledger = typer.Typer(help="The append-only record of who did what.", no_args_is_help=True)
@@ -28,7 +32,9 @@ def run_audit(
     with client() as boarfish:
         if not deployment:
             deployment = _only(health.deployment for health in boarfish.health())
-        request = monitoring_pb2.RunAuditRequest(request_id=uuid.uuid4().hex, deployment=deployment, requested_by=by)
+        request = monitoring_pb2.RunAuditRequest(
+            request_id=uuid.uuid4().hex, deployment=deployment, requested_by=by
+        )
         made = boarfish.monitoring.RunAudit(request, timeout=300).audit
     _show(made, output, as_json)
 
@@ -73,7 +79,9 @@ def verify(as_json: AsJson = False) -> None:
     elif answer.valid:
         console.print(f"The ledger holds: {answer.entry_count:,} entries, newest hash {answer.head_hash}.")
     else:
-        console.print(f"[red]The ledger does not hold[/] at entry {answer.first_bad_sequence}: {escape(answer.reason)}")
+        console.print(
+            f"[red]The ledger does not hold[/] at entry {answer.first_bad_sequence}: {escape(answer.reason)}"
+        )
     if not answer.valid:
         sys.exit(BAD_ANSWER)
 
@@ -92,35 +100,39 @@ def list_entries(
         print_json(answer)
         return
     rows = (
-        (str(one.sequence), minute(one.record_time), one.actor, one.action, escape(one.subject)) for one in answer.entries
+        (str(one.sequence), minute(one.record_time), one.actor, one.action, escape(one.subject))
+        for one in answer.entries
     )
     print_table(("Entry", "When", "Who", "Did", "To"), rows, "The ledger is empty.")
 
 
-def _show(found: "object", output: Path | None, as_json: bool) -> None:
-    from boarfish.v1 import monitoring_pb2
+def _show(found: "monitoring_pb2.Audit", output: Path | None, as_json: bool) -> None:
     from google.protobuf.json_format import MessageToDict
 
-    assert isinstance(found, monitoring_pb2.Audit)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         (output / "report.html").write_text(found.html, encoding="utf-8")
-        (output / "report.json").write_text(json.dumps(MessageToDict(found.report), indent=2, ensure_ascii=False))
+        (output / "report.json").write_text(
+            json.dumps(MessageToDict(found.report), indent=2, ensure_ascii=False)
+        )
     if as_json:
         print_json(found)
         return
-    console.print(f"Audit {found.id} of {found.deployment}, {day(found.period.start_time)} to {day(found.period.end_time)}")
+    console.print(
+        f"Audit {found.id} of {found.deployment}, {day(found.period.start_time)} to "
+        f"{day(found.period.end_time)}"
+    )
     for finding in found.findings:
         console.print(f"  • {escape(finding)}")
     if output is not None:
         console.print(f"The report is in {output / 'report.html'}.")
 
 
-def _only(names: "object") -> str:
+def _only(names: Iterable[str]) -> str:
     from boarfish.errors import NotFound
 
-    found = list(names)  # type: ignore[call-overload]
+    found = list(names)
     if len(found) != 1:
         there = ", ".join(found) or "none yet"
         raise NotFound(f"Name the deployment to audit; there are: {there}.")
-    return str(found[0])
+    return found[0]

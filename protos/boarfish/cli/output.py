@@ -24,13 +24,18 @@ BAD_ANSWER, BAD_INPUT, NO_ANSWER = 1, 2, 3
 def print_json(answer: Message | dict[str, Any] | list[Any]) -> None:
     """Prints an answer as JSON with the protos' field names."""
     if isinstance(answer, Message):
-        answer = MessageToDict(answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        answer = MessageToDict(
+            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
     print(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
     """Prints rows of texts, or `empty` when there is none."""
-    table = Table(*columns, header_style="bold")
+    table = Table(header_style="bold")
+    for position, column in enumerate(columns):
+        # What a person copies stands first, and whole.
+        table.add_column(column, no_wrap=position == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table if table.row_count else empty)
@@ -64,7 +69,10 @@ def explain(error: errors.BoarfishError) -> int:
             if field and f"{field}: " not in error.message:
                 complaints.print(f"  {escape(field)}: {escape(text)}")
     if isinstance(error, errors.Unavailable | errors.DeadlineExceeded):
-        complaints.print("Start the services with `make run`, or name where they are by BOARFISH_INFERENCE_ADDRESS and so on.")
+        complaints.print(
+            "Start the services with `make run`, or name where they are by BOARFISH_INFERENCE_ADDRESS and "
+            "so on."
+        )
         return NO_ANSWER
     return BAD_INPUT
 

@@ -19,7 +19,9 @@ models = typer.Typer(help="Model versions.", no_args_is_help=True)
 task = typer.Typer(help="Task files.", no_args_is_help=True)
 
 
-@train.command("start", epilog="Example: boarfish train start examples/employment/task.yaml --dataset employment")
+@train.command(
+    "start", epilog="Example: boarfish train start examples/employment/task.yaml --dataset employment"
+)
 def start(
     task_file: Annotated[Path, typer.Argument(help="The task file.")],
     dataset: Annotated[str, typer.Option(help="The dataset to train on.")],
@@ -54,7 +56,10 @@ def list_jobs(as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = ((one.id, one.task.name, _state(one), minute(one.create_time), escape(one.error)) for one in answer.jobs)
+    rows = (
+        (one.id, one.task.name, _state(one), minute(one.create_time), escape(one.error))
+        for one in answer.jobs
+    )
     print_table(("Id", "Task", "State", "Created", "Error"), rows, "No job has been started yet.")
 
 
@@ -73,7 +78,8 @@ def cancel(job_id: Annotated[str, typer.Argument(help="Id of the job.")], as_jso
 
 @models.command("list", epilog="Example: boarfish models list --task employment")
 def list_models(
-    task_name: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "", as_json: AsJson = False
+    task_name: Annotated[str, typer.Option("--task", help="Only those of this task.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Model versions, newest first."""
     from boarfish.v1 import training_pb2
@@ -85,22 +91,34 @@ def list_models(
         print_json(answer)
         return
     rows = (
-        (one.id[:12], one.task_name, one.model, number(one.metrics["auc"]), "yes" if one.baseline.better else "no")
+        (
+            one.id[:12],
+            one.task_name,
+            one.model,
+            number(one.metrics["auc"]),
+            "yes" if one.baseline.better else "no",
+        )
         for one in answer.model_versions
     )
-    print_table(("Version", "Task", "Model", "AUC", "Beats the trivial rule"), rows, "No model has been made yet.")
+    print_table(
+        ("Version", "Task", "Model", "AUC", "Beats the trivial rule"), rows, "No model has been made yet."
+    )
 
 
 @models.command("show", epilog="Example: boarfish models show ab12cd34")
 def show_model(
-    version: Annotated[str, typer.Argument(help="Id, or the first 8 characters of it.")], as_json: AsJson = False
+    version: Annotated[str, typer.Argument(help="Id, or the first 8 characters of it.")],
+    as_json: AsJson = False,
 ) -> None:
     """A version's model card."""
-    from boarfish.v1 import training_pb2
     from rich.markdown import Markdown
 
+    from boarfish.v1 import training_pb2
+
     with client() as boarfish:
-        found = boarfish.training.GetModelVersion(training_pb2.GetModelVersionRequest(id=version)).model_version
+        found = boarfish.training.GetModelVersion(
+            training_pb2.GetModelVersionRequest(id=version)
+        ).model_version
     if as_json:
         print_json(found)
     else:
@@ -114,7 +132,10 @@ def check(task_file: Annotated[Path, typer.Argument(help="The task file.")], as_
     if as_json:
         print_json(found)
     else:
-        console.print(f"{task_file} is in order: task {found.name}, {len(found.features)} features, {len(found.sensitive)} sensitive attributes.")
+        console.print(
+            f"{task_file} is in order: task {found.name}, {len(found.features)} features, "
+            f"{len(found.sensitive)} sensitive attributes."
+        )
 
 
 def _load(path: Path) -> "task_pb2.Task":
@@ -128,21 +149,26 @@ def _load(path: Path) -> "task_pb2.Task":
 
 
 def _follow(boarfish: "Client", job_id: str, as_json: bool) -> None:
-    from boarfish.v1 import training_pb2
     from rich.progress import Progress
+
+    from boarfish.v1 import training_pb2
 
     job = training_pb2.TrainingJob()
     with Progress(console=console, transient=True, disable=as_json) as progress:
         bar = progress.add_task("waiting for its turn", total=1.0)
         for update in boarfish.training.WatchTrainingJob(training_pb2.WatchTrainingJobRequest(id=job_id)):
             job = update.job
-            progress.update(bar, completed=job.progress.fraction_done, description=job.progress.stage or _state(job))
+            progress.update(
+                bar, completed=job.progress.fraction_done, description=job.progress.stage or _state(job)
+            )
     if as_json:
         print_json(job)
     else:
         console.print(f"Job {job.id} {_state(job)}. {escape(job.error)}")
         for version in job.model_versions:
-            console.print(f"  [bold]{version.model}[/] {version.id[:12]}: {escape(version.baseline.statement)}")
+            console.print(
+                f"  [bold]{version.model}[/] {version.id[:12]}: {escape(version.baseline.statement)}"
+            )
     if job.state != training_pb2.TRAINING_JOB_STATE_SUCCEEDED:
         sys.exit(BAD_ANSWER)
 
