@@ -5,7 +5,6 @@ columns; a few JSON-like rows value by value. Both give the same verdict in the 
 Arrow value gets its reason from the check of single values.
 """
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,181 +17,30 @@ from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.v1 import common_pb2, task_pb2
 from google.protobuf.struct_pb2 import Struct
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
-MAX_DECODED_BYTES = 256 * 1024 * 1024
-MAX_SHOWN_VALUES = 12
-MAX_CODE_TABLE = 65_536
+from services.common.arrow_ipc import read_arrow
+from services.common.columns import (
+    CATEGORY,
+    CODE,
+    INT64_MIN,
+    NUMERIC,
+    Column,
+    Value,
+    arrow_type,
+    column_error,
+)
 
-Value = float | int | str | bool | None
-
-NUMERIC = task_pb2.FEATURE_TYPE_NUMERIC
-CODE = task_pb2.FEATURE_TYPE_CODE
-CATEGORY = task_pb2.FEATURE_TYPE_CATEGORY
-_ARROW = {NUMERIC: pa.float64(), CODE: pa.int64(), CATEGORY: pa.utf8()}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column and what its values must be.
-
-    `kind` is a feature type, or `None` for a column that is kept as it comes (a row's id or time). `allowed`
-    holds the only values taken, as `int` for codes and `str` for categories; `None` takes all. `required`:
-    the column itself must be there.
-    """
-
-    name: str
-    kind: int | None
-    required: bool
-    allow_missing: bool
-    minimum: float | None = None
-    maximum: float | None = None
-    allowed: frozenset[Any] | None = None
-
-    def check(self, value: Value) -> tuple[Value, str | None]:
-        """`value` as it is kept, and `None`; or why it is refused, in words."""
-        if value is None or (isinstance(value, float) and math.isnan(value) and self.kind != CATEGORY):
-            return None, None if self.allow_missing else "is missing; a value is needed"
-        if self.kind == NUMERIC:
-            return self._check_number(value)
-        if self.kind == CODE:
-            return self._check_code(value)
-        if self.kind == CATEGORY:
-            return self._check_category(value)
-        return value, None
-
-    def _check_number(self, value: Value) -> tuple[Value, str | None]:
-        if type(value) not in (int, float):
-            return None, f"is {_shown(value)}; must be a number"
-        number = float(value)  # type: ignore[arg-type]
-        if math.isinf(number):
-            return None, "is infinite; must be a finite number"
-        if self.minimum is not None and number < self.minimum:
-            return None, f"is {_shown(value)}; must be at least {self.minimum:g}"
-        if self.maximum is not None and number > self.maximum:
-            return None, f"is {_shown(value)}; must be at most {self.maximum:g}"
-        return number, None
-
-    def _check_code(self, value: Value) -> tuple[Value, str | None]:
-        if type(value) is float and math.isfinite(value) and value.is_integer():
-            value = int(value)
-        if type(value) is not int:
-            return None, f"is {_shown(value)}; must be a whole number"
-        if not INT64_MIN < value <= INT64_MAX:
-            return None, f"is {value}; must fit in 64 bits"
-        return self._check_allowed(value)
-
-    def _check_category(self, value: Value) -> tuple[Value, str | None]:
-        if type(value) is not str:
-            return None, f"is {_shown(value)}; must be a text"
-        return self._check_allowed(value)
-
-    def _check_allowed(self, value: Value) -> tuple[Value, str | None]:
-        if self.allowed is not None and value not in self.allowed:
-            listed = sorted(self.allowed)
-            shown = ", ".join(map(str, listed[:MAX_SHOWN_VALUES])) + (
-                ", ..." if len(listed) > MAX_SHOWN_VALUES else ""
-            )
-            return None, f"is {_shown(value)}; must be one of {shown}"
-        return value, None
-
-    def check_array(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        """`array` in the column's type with refused values as null, and a mask of the refused, bool `(N,)`.
-
-        Raises `InvalidArgument` when the array's type cannot hold such values at all.
-        """
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
-        if pa.types.is_null(array.type):
-            array = array.cast(_ARROW.get(self.kind or CATEGORY, pa.utf8()))
-        if self.kind is None:
-            return _kept_as_it_comes(self.name, array)
-        if self.kind == CATEGORY:
-            return self._check_texts(array)
-        if not (pa.types.is_integer(array.type) or pa.types.is_floating(array.type)):
-            wanted = "numbers" if self.kind == NUMERIC else "whole numbers"
-            raise _column_error(self.name, f"has Arrow type {array.type}; must hold {wanted}")
-        return self._check_numbers(array) if self.kind == NUMERIC else self._check_codes(array)
-
-    def _check_numbers(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        missing = np.isnan(values)
-        bad = np.isinf(values)
-        if self.minimum is not None:
-            bad |= values < self.minimum
-        if self.maximum is not None:
-            bad |= values > self.maximum
-        if not self.allow_missing:
-            bad |= missing
-        refused = missing | bad
-        return pa.array(values, pa.float64(), mask=refused if refused.any() else None), bad
-
-    @functools.cached_property
-    def _known_codes(self) -> tuple[int, np.ndarray] | None:
-        """The allowed codes as a table over their range, with its lowest; `None` when all are, or the range
-        is wide.
-        """
-        if not self.allowed:
-            return None
-        lowest, span = min(self.allowed), max(self.allowed) - min(self.allowed) + 1
-        if span > MAX_CODE_TABLE:
-            return None
-        table = np.zeros(span + 1, bool)
-        table[[code - lowest for code in self.allowed]] = True
-        return lowest, table
-
-    def _all_codes_known(self, values: np.ndarray) -> bool:
-        """Whether every one of the codes, int64 `(N,)`, may be there: the usual case, found fast."""
-        if self.allowed is None:
-            return not bool((values == INT64_MIN).any())
-        if self._known_codes is None:
-            return False
-        lowest, table = self._known_codes
-        positions = (values.view(np.uint64) - np.uint64(lowest % 2**64)).clip(max=len(table) - 1)
-        return bool(table[positions].all())
-
-    def _check_codes(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        if array.null_count == 0 and pa.types.is_integer(array.type) and not pa.types.is_uint64(array.type):
-            codes = array.cast(pa.int64())
-            if self._all_codes_known(codes.to_numpy(zero_copy_only=False)):
-                return codes, np.zeros(len(codes), bool)
-        missing = _null_mask(array)
-        if pa.types.is_integer(array.type):
-            if pa.types.is_uint64(array.type):
-                too_large = pc.fill_null(pc.greater(array, pa.scalar(INT64_MAX, pa.uint64())), False)
-                bad = np.asarray(too_large)
-                array = pc.if_else(too_large, pa.scalar(0, pa.uint64()), array)
-            else:
-                bad = np.zeros(len(array), bool)
-            values = pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-            bad = bad | (values == INT64_MIN)
-        else:
-            floats = array.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            missing = missing | np.isnan(floats)
-            whole = np.isfinite(floats) & (np.abs(floats) < 2.0**63)
-            whole &= np.where(whole, floats, 0) == np.floor(np.where(whole, floats, 0))
-            bad = ~whole & ~missing
-            values = np.where(whole, floats, 0).astype(np.int64)
-        if self.allowed is not None:
-            bad = bad | (~np.isin(values, np.fromiter(self.allowed, np.int64, len(self.allowed))) & ~missing)
-        if not self.allow_missing:
-            bad = bad | missing
-        return pa.array(values, pa.int64(), mask=missing | bad), bad
-
-    def _check_texts(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        if not (
-            pa.types.is_string(array.type)
-            or pa.types.is_large_string(array.type)
-            or pa.types.is_string_view(array.type)
-        ):
-            raise _column_error(self.name, f"has Arrow type {array.type}; must hold texts (utf8)")
-        array = array.cast(pa.utf8())
-        missing = _null_mask(array)
-        bad = np.zeros(len(array), bool)
-        if self.allowed is not None:
-            bad |= ~np.asarray(pc.is_in(array, pa.array(sorted(self.allowed), pa.utf8()))) & ~missing
-        if not self.allow_missing:
-            bad |= missing
-        return (pc.if_else(pa.array(bad), pa.scalar(None, pa.utf8()), array) if bad.any() else array), bad
+__all__ = [
+    "CATEGORY",
+    "CODE",
+    "INT64_MIN",
+    "NUMERIC",
+    "CheckedRows",
+    "Column",
+    "RowSchema",
+    "Value",
+    "canonical_text",
+]
+MAX_REASONS = 1000
 
 
 @dataclass(frozen=True)
@@ -206,11 +54,25 @@ class CheckedRows:
     rows: pa.RecordBatch
     accepted: np.ndarray
     rejected: list[common_pb2.RejectedRow]
+    rejected_count: int
 
     @property
     def row_count(self) -> int:
         """Rows as sent."""
-        return len(self.accepted) + len(self.rejected)
+        return len(self.accepted) + self.rejected_count
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the columns of a batch stand, found once for batches that look alike.
+
+    `positions` of the schema's columns in the batch, -1 for one that is absent; `order` as the batch's own
+    columns when it has all of them and nothing but their values can differ from what is kept, else `None`.
+    """
+
+    schema: pa.Schema
+    positions: tuple[int, ...]
+    order: list[int] | None
 
 
 class RowSchema:
@@ -221,7 +83,8 @@ class RowSchema:
         self.names = tuple(column.name for column in self.columns)
         self._position = {name: position for position, name in enumerate(self.names)}
         self._ignored = frozenset(ignored)
-        self._absent = [None] * len(self.columns)
+        self._absent: list[Value] = [None] * len(self.columns)
+        self._layout: _Layout | None = None
 
     @classmethod
     def for_records(cls, task: task_pb2.Task) -> "RowSchema":
@@ -269,7 +132,7 @@ class RowSchema:
         """Values of one JSON-like row in the order of `columns`, and column and reason of each that is
         refused.
         """
-        values: list[Value] = self._absent.copy()
+        values = self._absent.copy()
         problems: list[tuple[str, str]] = []
         for name, field in row.fields.items():
             position = self._position.get(name)
@@ -294,60 +157,81 @@ class RowSchema:
 
     def check_table(self, table: pa.Table) -> CheckedRows:
         """Checks rows that came as Arrow."""
-        self._check_names(table.column_names)
+        layout = self._layout
+        if layout is None or not table.schema.equals(layout.schema, check_metadata=True):
+            layout = self._layout = self._lay_out(table.schema)
+        batch = _as_batch(table)
+        arrays = batch.columns
         columns: list[pa.Array] = []
-        bad_of: list[tuple[Column, pa.Array, np.ndarray]] = []
-        bad = np.zeros(table.num_rows, bool)
-        for column in self.columns:
-            position = table.schema.get_field_index(column.name)
+        refused_by: list[tuple[Column, pa.Array, np.ndarray]] = []
+        as_sent = layout.order is not None
+        for column, position in zip(self.columns, layout.positions, strict=True):
             if position < 0:
-                columns.append(pa.nulls(table.num_rows, _ARROW[column.kind or CATEGORY]))
+                columns.append(pa.nulls(batch.num_rows, arrow_type(column.kind)))
                 continue
-            source = table.column(position).combine_chunks()
-            if isinstance(source, pa.ChunkedArray):
-                source = pa.concat_arrays(source.chunks) if source.num_chunks else pa.array([], source.type)
-            checked, refused = column.check_array(source)
-            columns.append(checked)
-            if refused.any():
-                bad |= refused
-                bad_of.append((column, source, refused))
-        rows = pa.RecordBatch.from_arrays(columns, names=list(self.names))
-        if not bad_of:
-            return CheckedRows(rows, np.arange(table.num_rows), [])
+            array = arrays[position]
+            if not column.takes_whole(array):
+                as_sent = False
+                sent, (array, refused) = array, column.check_array(array)
+                if refused.any():
+                    refused_by.append((column, sent, refused))
+            columns.append(array)
+        rows = (
+            batch.select(layout.order)
+            if as_sent
+            else pa.RecordBatch.from_arrays(columns, names=list(self.names))
+        )
+        if not refused_by:
+            return CheckedRows(rows, np.arange(batch.num_rows), [], 0)
+        bad = np.logical_or.reduce([refused for _, _, refused in refused_by])
         accepted = np.flatnonzero(~bad)
-        return CheckedRows(rows.take(pa.array(accepted)), accepted, _rejections(bad_of, bad))
+        count = batch.num_rows - len(accepted)
+        return CheckedRows(rows.take(pa.array(accepted)), accepted, _rejections(refused_by, bad), count)
+
+    def _lay_out(self, schema: pa.Schema) -> _Layout:
+        self._check_names(schema.names)
+        positions = tuple(schema.get_field_index(name) for name in self.names)
+        plain = schema.metadata is None and all(field.nullable and field.metadata is None for field in schema)
+        return _Layout(
+            schema, positions, list(positions) if plain and min(positions, default=0) >= 0 else None
+        )
 
     def _check_structs(self, rows: Sequence[Struct]) -> CheckedRows:
         kept: list[list[Value]] = []
         accepted: list[int] = []
         rejected: list[common_pb2.RejectedRow] = []
+        rejected_count = 0
         for index, row in enumerate(rows):
             values, problems = self.check_struct(row)
-            if problems:
+            if not problems:
+                kept.append(values)
+                accepted.append(index)
+                continue
+            rejected_count += 1
+            if rejected_count <= MAX_REASONS:
                 name, reason = problems[0]
                 rejected.append(
                     common_pb2.RejectedRow(row_index=index, column=name, reason=f"{name} {reason}")
                 )
-            else:
-                kept.append(values)
-                accepted.append(index)
-        return CheckedRows(self.to_batch(kept), np.array(accepted, np.int64), rejected)
+        return CheckedRows(self.to_batch(kept), np.array(accepted, np.int64), rejected, rejected_count)
 
     def to_batch(self, rows: Sequence[Sequence[Value]]) -> pa.RecordBatch:
-        """Rows of checked values (`check_struct`) as one record batch."""
+        """Rows of checked values (`check_struct`) as one record batch.
+
+        Raises `InvalidArgument` when a column that is kept as it comes holds texts beside numbers.
+        """
         arrays = [
-            pa.array(
-                [row[position] for row in rows], _ARROW.get(column.kind) if column.kind is not None else None
-            )
+            _free_values(column.name, [row[position] for row in rows])
+            if column.kind is None
+            else pa.array([row[position] for row in rows], arrow_type(column.kind))
             for position, column in enumerate(self.columns)
         ]
-        arrays = [array.cast(pa.utf8()) if pa.types.is_null(array.type) else array for array in arrays]
         return pa.RecordBatch.from_arrays(arrays, names=list(self.names))
 
     def _check_names(self, names: Sequence[str]) -> None:
         if len(set(names)) != len(names):
             twice = sorted({name for name in names if list(names).count(name) > 1})
-            raise _column_error(twice[0], "stands twice in the batch; each column must stand once")
+            raise column_error(twice[0], "stands twice in the batch; each column must stand once")
         problems = [
             FieldViolation(f"batch.{name}", self._unknown())
             for name in names
@@ -385,7 +269,7 @@ class _TargetAsText(RowSchema):
 
     def check_table(self, table: pa.Table) -> CheckedRows:
         position = table.schema.get_field_index(self._target.name)
-        if position >= 0:
+        if position >= 0 and table.schema.types[position] != pa.utf8():
             table = table.set_column(position, self._target.name, canonical_texts(table.column(position)))
         return super().check_table(table)
 
@@ -415,48 +299,43 @@ def canonical_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
 
 
-def read_arrow(data: bytes, field: str) -> pa.Table:
-    """The rows of an Arrow IPC stream, fully validated.
+def _as_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.to_batches()
+    if len(batches) > 1:
+        batches = table.combine_chunks().to_batches()
+    if len(batches) == 1:
+        return batches[0]
+    # A chunk that cannot be put together, or no chunk at all.
+    arrays = [
+        pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+        for column in table.columns
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
 
-    Raises `InvalidArgument` naming `field` for bytes that are none.
-    """
+
+def _free_values(name: str, values: Sequence[Value]) -> pa.Array:
+    """Values of a column that is kept as it comes; whole numbers become int64, as Arrow callers send them."""
+    if all(isinstance(value, float) and value.is_integer() and abs(value) < 2**63 for value in values):
+        values = [int(value) for value in values if isinstance(value, float)]
     try:
-        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-            batches, size = [], 0
-            for batch in reader:
-                batch.validate(full=True)
-                size += batch.nbytes
-                if size > MAX_DECODED_BYTES:
-                    raise InvalidArgument.of(
-                        FieldViolation(
-                            field, f"unpacks to more than {MAX_DECODED_BYTES} bytes; send smaller batches"
-                        )
-                    )
-                batches.append(batch)
-            table = pa.Table.from_batches(batches, reader.schema)
-    except (pa.ArrowException, OSError, ValueError, UnicodeDecodeError, MemoryError) as error:
-        raise InvalidArgument.of(
-            FieldViolation(field, f"is not a readable Arrow IPC stream: {_short(error)}")
-        ) from error
-    if table.num_rows == 0:
-        raise InvalidArgument.of(FieldViolation(field, "has no rows; send at least one"))
-    return table
+        array = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise column_error(name, "holds numbers and texts; must hold one or the other") from error
+    return array.cast(pa.utf8()) if pa.types.is_null(array.type) else array
 
 
 def _rejections(
-    bad_of: Sequence[tuple[Column, pa.Array, np.ndarray]], bad: np.ndarray
+    refused_by: Sequence[tuple[Column, pa.Array, np.ndarray]], bad: np.ndarray
 ) -> list[common_pb2.RejectedRow]:
-    """Each refused row with its first offending column, in row order."""
-    first: dict[int, common_pb2.RejectedRow] = {}
-    for column, source, refused in bad_of:
-        for index in np.flatnonzero(refused):
-            row = int(index)
-            if row not in first:
-                reason = column.check(source[row].as_py())[1] or "is refused"
-                first[row] = common_pb2.RejectedRow(
-                    row_index=row, column=column.name, reason=f"{column.name} {reason}"
-                )
-    return [first[int(index)] for index in np.flatnonzero(bad)]
+    """The first refused rows with their first offending column, in row order."""
+    found: list[common_pb2.RejectedRow] = []
+    for index in np.flatnonzero(bad)[:MAX_REASONS].tolist():
+        column, sent, _ = next(one for one in refused_by if one[2][index])
+        reason = column.check(sent[index].as_py())[1] or "is refused"
+        found.append(
+            common_pb2.RejectedRow(row_index=index, column=column.name, reason=f"{column.name} {reason}")
+        )
+    return found
 
 
 def _feature_column(feature: task_pb2.Feature) -> Column:
@@ -477,35 +356,3 @@ def _sensitive_column(attribute: task_pb2.SensitiveAttribute) -> Column:
 
 def _allowed(kind: int, values: Mapping[str, str]) -> frozenset[Any]:
     return frozenset(int(text) for text in values) if kind == CODE else frozenset(values)
-
-
-def _kept_as_it_comes(name: str, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    kind = array.type
-    if pa.types.is_integer(kind):
-        array = array.cast(pa.int64(), safe=False)
-    elif pa.types.is_floating(kind):
-        array = array.cast(pa.float64())
-    elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        array = array.cast(pa.timestamp("us", tz="UTC"), safe=False)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        array = array.cast(pa.utf8())
-    else:
-        raise _column_error(name, f"has Arrow type {kind}; must hold numbers, texts or times")
-    return array, _null_mask(array)
-
-
-def _null_mask(array: pa.Array) -> np.ndarray:
-    return np.zeros(len(array), bool) if array.null_count == 0 else np.asarray(array.is_null())
-
-
-def _column_error(name: str, problem: str) -> InvalidArgument:
-    return InvalidArgument.of(FieldViolation(f"batch.{name}", problem))
-
-
-def _shown(value: Value) -> str:
-    text = f"{value:g}" if isinstance(value, float) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _short(error: BaseException) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

@@ -15,8 +15,9 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import pages
+from services.common.arrow_ipc import read_arrow
 from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
-from services.common.rows import RowSchema, canonical_text, read_arrow
+from services.common.rows import RowSchema, canonical_text
 from services.common.storage import writing_to
 from services.ingestion import tables
 from services.ingestion.events import check_events
@@ -58,7 +59,7 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
             async for request in request_iterator:
                 schema = await self._schema(request.dataset)
                 checked = await asyncio.to_thread(schema.decode, request.batch)
-                answer.rejected_count += len(checked.rejected)
+                answer.rejected_count += checked.rejected_count
                 for row in checked.rejected[: MAX_LISTED_REJECTIONS - len(answer.rejected_rows)]:
                     row.row_index += row_base
                     answer.rejected_rows.append(row)

@@ -1,0 +1,178 @@
+"""Arrow IPC streams from outside: read only when what they unpack to is known to be bounded.
+
+A stream of a few kilobytes may stand for gigabytes: by compression, by a long dictionary value that many
+rows name, or by rows without any bytes (columns of type null). Compressed buffers say their size in their
+first eight bytes, so that the sum is known before anything is unpacked. Layout:
+https://arrow.apache.org/docs/format/Columnar.html and `Message.fbs` beside it.
+"""
+
+import struct
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from boarfish.errors import FieldViolation, InvalidArgument
+
+MAX_DECODED_BYTES = 256 * 1024 * 1024
+MAX_DECODED_ROWS = 5_000_000
+_CONTINUATION = 0xFFFFFFFF
+_DICTIONARY_BATCH, _RECORD_BATCH = 2, 3
+
+
+def read_arrow(data: bytes, field: str) -> pa.Table:
+    """The rows of an Arrow IPC stream, fully validated.
+
+    Raises `InvalidArgument` naming `field` for bytes that are none, for more than `MAX_DECODED_ROWS` rows
+    and for rows that unpack to more than `MAX_DECODED_BYTES`.
+    """
+    try:
+        if _unpacked_bytes(data) > MAX_DECODED_BYTES:
+            raise _too_large(field)
+        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
+            batches, size, rows = [], 0, 0
+            varying = [index for index, kind in enumerate(reader.schema.types) if _may_grow(kind)]
+            for batch in reader:
+                rows += batch.num_rows
+                if rows > MAX_DECODED_ROWS:
+                    text = f"has more than {MAX_DECODED_ROWS} rows; send smaller batches"
+                    raise InvalidArgument.of(FieldViolation(field, text))
+                batch.validate()
+                size += batch.nbytes + sum(_grown_bytes(batch.column(index)) for index in varying)
+                if size > MAX_DECODED_BYTES:
+                    raise _too_large(field)
+                batch.validate(full=True)
+                batches.append(batch)
+            table = pa.Table.from_batches(batches, reader.schema)
+    except (pa.ArrowException, OSError, ValueError, MemoryError, OverflowError) as error:
+        text = f"is not a readable Arrow IPC stream: {_short(error)}"
+        raise InvalidArgument.of(FieldViolation(field, text)) from error
+    if table.num_rows == 0:
+        raise InvalidArgument.of(FieldViolation(field, "has no rows; send at least one"))
+    return table
+
+
+def _too_large(field: str) -> InvalidArgument:
+    text = f"unpacks to more than {MAX_DECODED_BYTES} bytes; send smaller batches"
+    return InvalidArgument.of(FieldViolation(field, text))
+
+
+def _may_grow(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_dictionary(kind) or pa.types.is_string_view(kind))
+
+
+def _grown_bytes(array: pa.Array) -> int:
+    """Bytes that a column of dictionary values or of views takes when each row has its own copy."""
+    if pa.types.is_dictionary(array.type):
+        kind = array.type.value_type
+        if pa.types.is_string_view(kind) or not _is_plain_text(kind):
+            return 16 * len(array)
+        lengths = pc.binary_length(array.dictionary).take(array.indices)
+        return int(pc.sum(lengths).as_py() or 0)
+    if not len(array):
+        return 0
+    # A view's length is the first of its four 32-bit words.
+    views = memoryview(array.buffers()[1])[16 * array.offset : 16 * (array.offset + len(array))].cast("i")
+    return sum(views[::4])
+
+
+def _is_plain_text(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
+
+
+def _unpacked_bytes(data: bytes) -> int:
+    """What the compressed buffers of a stream unpack to, by their own account.
+
+    Raises `ValueError` for no stream.
+    """
+    total = place = 0
+    try:
+        while place + 8 <= len(data):
+            (length,) = struct.unpack_from("<I", data, place)
+            place += 4
+            if length == _CONTINUATION:
+                (length,) = struct.unpack_from("<I", data, place)
+                place += 4
+            if length == 0:
+                break
+            message = _Flat(data, place, place + length).root()
+            place += length
+            body_length = message.number(3, "<q")
+            kind, header = message.number(1, "<B"), message.table(2)
+            if header is not None and kind == _DICTIONARY_BATCH:
+                header = header.table(1)
+            if (
+                header is not None
+                and kind in (_DICTIONARY_BATCH, _RECORD_BATCH)
+                and header.table(3) is not None
+            ):
+                total += sum(_claimed_bytes(data, place, *buffer) for buffer in header.pairs(2))
+            if body_length < 0:
+                raise ValueError("a message has a negative length")
+            place += body_length
+    except (struct.error, IndexError) as error:
+        raise ValueError("its metadata is cut off or broken") from error
+    return total
+
+
+def _claimed_bytes(data: bytes, body: int, offset: int, length: int) -> int:
+    if length < 8:
+        return 0
+    (claimed,) = struct.unpack_from("<q", data, body + offset)
+    # -1 marks a buffer that was left as it is; Arrow refuses other negative sizes.
+    return int(claimed) if claimed >= 0 else length
+
+
+class _Flat:
+    """A table of a flatbuffer: fields by number. Only what is needed; nothing is trusted."""
+
+    def __init__(self, data: bytes, place: int, end: int) -> None:
+        self._data = data
+        self._place = place
+        self._end = end
+
+    def root(self) -> "_Flat":
+        return self._at(self._place)
+
+    def number(self, field: int, layout: str) -> int:
+        place = self._field(field)
+        return int(self._read(layout, place)) if place else 0
+
+    def table(self, field: int) -> "_Flat | None":
+        place = self._field(field)
+        return self._at(place) if place else None
+
+    def pairs(self, field: int) -> Iterator[tuple[int, int]]:
+        """A vector of structs of two 64-bit numbers."""
+        place = self._field(field)
+        if not place:
+            return
+        start = place + self._read("<I", place)
+        count = self._read("<I", start)
+        if start + 4 + 16 * count > self._end:
+            raise ValueError("a message names buffers that it does not have")
+        yield from struct.iter_unpack("<qq", self._data[start + 4 : start + 4 + 16 * count])
+
+    def _at(self, place: int) -> "_Flat":
+        return _Flat(self._data, place + self._read("<I", place), self._end)
+
+    def _field(self, field: int) -> int:
+        fields = self._place - self._read("<i", self._place)
+        position = 4 + 2 * field
+        if position >= self._read("<H", fields):
+            return 0
+        offset = self._read("<H", fields + position)
+        return self._place + offset if offset else 0
+
+    def _read(self, layout: str, place: int) -> int:
+        if not 0 <= place < self._end:
+            raise ValueError("a message points outside itself")
+        return int(struct.unpack_from(layout, self._data, place)[0])
+
+
+def _short(error: BaseException) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__
