@@ -98,10 +98,10 @@ def crossed_rates(
     `attributes` maps a name to codes `(N,)` and their number of groups. Group `i` of the first and `j` of the
     second of a crossing are its group `i * groups of the second + j`.
     """
-    found = {
-        (name,): group_rates(codes, positive, label, count) for name, (codes, count) in attributes.items()
-    }
+    found: dict[tuple[str, ...], GroupRates] = {}
+    for name, (codes, count) in attributes.items():
+        found[(name,)] = group_rates(codes, positive, label, count)
     for (first, (left, left_count)), (second, (right, right_count)) in combinations(attributes.items(), 2):
-        codes = np.asarray(left, np.int64) * right_count + np.asarray(right)
-        found[first, second] = group_rates(codes, positive, label, left_count * right_count)
+        both = np.asarray(left, np.int64) * right_count + np.asarray(right)
+        found[first, second] = group_rates(both, positive, label, left_count * right_count)
     return found
