@@ -83,7 +83,7 @@ def _say_what_next(settings: Settings, console: Console) -> None:
         f"\nDashboards: [bold]http://{settings.dashboards_address}[/]   Three commands to try (in another "
         f"terminal):\n"
         f"  .venv/bin/boarfish status\n"
-        f"  .venv/bin/boarfish predict {NAME} --input examples/employment/row.json\n"
+        f"  .venv/bin/boarfish predict {NAME} --input examples/employment/row.json --at 2018-12-31\n"
         f"  .venv/bin/boarfish ledger verify\n"
     )
     if not _wanted("EXIT"):
