@@ -4,7 +4,6 @@ Adding rows takes one vectorised pass over a batch; merging adds counts. Both gi
 order, so services, devices, days and years add up.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any, Self
@@ -126,8 +125,8 @@ class Profile:
 
     def merge(self, other: "Profile") -> Self:
         """Both together, as a new profile. Raises `ValueError` when the schemas differ."""
-        merged = copy.deepcopy(self)
-        merged.absorb(other)
+        merged = type(self)(self.schema)
+        merged.absorb(self, other)
         return merged
 
     def absorb(self, *others: "Profile") -> None:
