@@ -98,8 +98,8 @@ class SequentialTest:
 
     @property
     def likely_start(self) -> int:
-        """The look, from 1, with which a change most likely began; 0 while nothing speaks for one."""
-        if not len(self._starts) or self.log_e_value <= 0:
+        """The look, from 1, with which a change most likely began; 0 while the evidence is below 2."""
+        if self.log_e_value < math.log(2):
             return 0
         return int(self._starts[int(np.argmax(np.logaddexp.reduce(self._log_money, axis=1)))])
 

@@ -5,6 +5,7 @@ The only module of `services.common` that knows `audit`.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import datasketches
 import numpy as np
@@ -111,11 +112,7 @@ def to_proto(profile: Profile) -> profile_pb2.Profile:
 
 def from_proto(message: profile_pb2.Profile) -> Profile:
     """The profile that a message holds. Raises `ValueError` for one whose parts do not fit its schema."""
-    kinds = {number: kind for kind, number in _KINDS.items()}
-    columns = tuple(
-        ColumnSchema(column.name, kinds[column.kind], tuple(column.bin_edges))
-        for column in message.schema.columns
-    )
+    columns = tuple(map(_column_schema, message.schema.columns))
     schema = ProfileSchema(columns, message.schema.score_bin_count, tuple(message.schema.sensitive))
     if len(message.columns) != len(columns):
         raise ValueError(f"the profile has {len(message.columns)} columns, its schema {len(columns)}")
@@ -134,6 +131,16 @@ def from_proto(message: profile_pb2.Profile) -> Profile:
         profile.end_us = message.period.end_time.ToMicroseconds()
     profile.simulations = set(message.simulations)
     return profile
+
+
+def _column_schema(message: profile_pb2.ColumnSchema) -> ColumnSchema:
+    kind = next((kind for kind, number in _KINDS.items() if number == message.kind), None)
+    if kind is None:
+        raise ValueError(f"column {message.name} is of kind {message.kind}; must be numeric or category")
+    edges = tuple(message.bin_edges)
+    if not all(low < high for low, high in pairwise(edges)):
+        raise ValueError(f"the bin edges of column {message.name} do not increase")
+    return ColumnSchema(message.name, kind, edges)
 
 
 def _texts(attribute: task_pb2.SensitiveAttribute, column: pa.ChunkedArray) -> pa.Array:
@@ -172,8 +179,18 @@ def _column_from_proto(message: profile_pb2.ColumnProfile, column: NumericColumn
     column.bin_counts = np.array(message.bin_counts, np.int64)
     column.sum, column.sum_of_squares = message.sum, message.sum_of_squares
     if message.count:
-        column.sketch = datasketches.kll_floats_sketch.deserialize(message.kll_sketch)
+        column.sketch = _sketch(message)
         column.minimum, column.maximum = message.minimum, message.maximum
+
+
+def _sketch(message: profile_pb2.ColumnProfile) -> datasketches.kll_floats_sketch:
+    try:
+        sketch = datasketches.kll_floats_sketch.deserialize(message.kll_sketch)
+    except (RuntimeError, ValueError, IndexError, MemoryError) as error:
+        raise ValueError("a column's quantile sketch cannot be read") from error
+    if sketch.n != message.count:
+        raise ValueError(f"a column's quantile sketch holds {sketch.n} values, its count is {message.count}")
+    return sketch
 
 
 def _quality_to_proto(quality: QualityProfile, message: profile_pb2.QualityProfile) -> None:
