@@ -41,7 +41,10 @@ async def start(harness: Harness) -> None:
     )
     deployments = Deployments(engine, outbox, spool, torchserve, settings=settings, spawn=harness.spawn)
     predictor = Predictor(
-        spool, threads=settings.inference_threads, inline_rows=settings.inference_inline_rows
+        spool,
+        threads=settings.inference_threads,
+        inline_rows=settings.inference_inline_rows,
+        inline_s=settings.inference_inline_s,
     )
     ingestion = open_channel(settings.ingestion_address, settings)
     monitoring = open_channel(settings.monitoring_address, settings)

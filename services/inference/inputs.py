@@ -64,7 +64,8 @@ class InputLayout:
         self.numeric = tuple(name for name, kind in kinds.items() if kind == NUMERIC)
         self.code = tuple(name for name, kind in kinds.items() if kind == CODE)
         self.category = tuple(name for name, kind in kinds.items() if kind == CATEGORY)
-        columns = [*kinds.items(), *((sensitive.name, sensitive.type) for sensitive in task.sensitive)]
+        others = {one.name: one.type for one in task.sensitive if one.name not in kinds}
+        columns = [*kinds.items(), *others.items()]
         positions = {name: position for position, (name, _) in enumerate(columns)}
         self._numeric_of = _getter([positions[name] for name in self.numeric])
         self._code_of = _getter([positions[name] for name in self.code])
@@ -156,6 +157,31 @@ class RowPacking:
             for position, (_, name) in enumerate(self._texts):
                 arrays[name] = pa.array([row[position] or None for row in rows], pa.utf8())
         return [arrays[name] for name, _ in self.columns]
+
+
+class TwoTexts:
+    """A column of texts of which there are only two: `no` and `yes`."""
+
+    def __init__(self, no: str, yes: str) -> None:
+        words = [np.frombuffer(word.encode(), np.uint8) for word in (no, yes)]
+        self._lengths = np.array([len(word) for word in words], np.int32)
+        self._characters = np.zeros((2, int(self._lengths.max())), np.uint8)
+        for row, word in enumerate(words):
+            self._characters[row, : len(word)] = word
+        self._used = np.arange(self._characters.shape[1]) < self._lengths[:, None]
+        self._even = bool(self._used.all())
+
+    def chosen(self, yes: np.ndarray) -> pa.Array:
+        """The column in which `yes`, bool `(N,)`, says which text stands."""
+        which = yes.view(np.int8)
+        offsets = np.zeros(len(yes) + 1, np.int32)
+        np.cumsum(self._lengths[which], out=offsets[1:])
+        characters = self._characters[which]
+        if not self._even:
+            characters = characters[self._used[which]]
+        return pa.Array.from_buffers(
+            pa.utf8(), len(yes), [None, pa.py_buffer(offsets), pa.py_buffer(characters)]
+        )
 
 
 _MISSING: dict[int, Value] = {NUMERIC: float("nan"), CODE: MISSING_CODE, CATEGORY: MISSING_CATEGORY}

@@ -1,8 +1,9 @@
 """The way of one request through a deployment: check, compute, name, write down, answer.
 
-A few rows are computed where they arrive, on the event loop, because handing them to a thread costs more
-than they do; many rows go to a thread as a whole. Either way the event is in the spool before the answer
-exists.
+What is short is computed where it arrives, on the event loop, because handing it to a thread costs more than
+it does; what is long goes to a thread as a whole. Rows that come one by one are short by their number, bulk
+by the processor time that earlier bulk of its deployment took. Either way the event is in the spool before
+the answer exists.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common.rows import Value
 from services.inference.deployments import LiveDeployment
 from services.inference.events import PACKED, EventRows, EventTimes, encode_batch
-from services.inference.inputs import ModelInputs
+from services.inference.inputs import ModelInputs, TwoTexts
 from services.inference.prediction_ids import PredictionIds, text, texts
 from services.inference.shadow import ShadowWork, write_events
 from services.inference.spool import Spool
@@ -31,6 +32,13 @@ from services.inference.spool import Spool
 SHOWN_VIOLATIONS = 100
 TIMEOUT_S = 30.0
 SHARE_OF_DEADLINE = 0.9
+_ANSWERS = pa.schema(
+    [("prediction_id", pa.utf8()), ("score", pa.float64()), ("decision", pa.utf8()), ("positive", pa.bool_())]
+)
+# An IPC stream is its schema's message, the messages of its batches, and an end.
+_ANSWERS_HEAD = _ANSWERS.serialize().to_pybytes()
+_NO_WORDS = TwoTexts("", "")
+_ARROW_END = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
@@ -55,12 +63,15 @@ class Answer(NamedTuple):
 
 
 class Predictor:
-    """Answers requests. `inline_rows`: the most rows that are computed on the event loop."""
+    """Answers requests. `inline_rows`: the most rows that are computed on the event loop when they come one
+    by one; `inline_s`: the longest computation there when they come in bulk.
+    """
 
-    def __init__(self, spool: Spool, *, threads: int, inline_rows: int) -> None:
+    def __init__(self, spool: Spool, *, threads: int, inline_rows: int, inline_s: float = 0.0) -> None:
         self._spool = spool
         self._ids = PredictionIds()
         self._inline_rows = inline_rows
+        self._inline_ns = inline_s * 1e9
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="predict")
 
     async def predict(
@@ -84,9 +95,7 @@ class Predictor:
         self._spool.check_room()
         if patient and deployment.shadow_queue is not None:
             await deployment.shadow_queue.room()
-        batch = request.batch
-        inline = len(batch.rows.rows) if batch.HasField("rows") else 0
-        if 0 < inline <= self._inline_rows and runtime.in_process:
+        if runtime.in_process and self.is_short(deployment, request):
             checked, answer, response = self._answer_now(deployment, request, began)
         elif runtime.in_process:
             loop = asyncio.get_running_loop()
@@ -97,6 +106,13 @@ class Predictor:
             checked, answer, response = await self._answer_remotely(deployment, request, began, timeout_s)
         self.count(deployment, checked, answer)
         return response
+
+    def is_short(self, deployment: LiveDeployment, request: inference_pb2.PredictRequest) -> bool:
+        """Whether `request` is computed on the event loop, if its model runs in this process."""
+        batch = request.batch
+        if batch.HasField("rows"):
+            return len(batch.rows.rows) <= self._inline_rows
+        return len(batch.arrow_ipc) * deployment.ns_per_byte <= self._inline_ns
 
     async def compute(
         self, deployment: LiveDeployment, checked: CheckedRequest, timeout_s: float | None
@@ -127,12 +143,17 @@ class Predictor:
     def _answer_now(
         self, deployment: LiveDeployment, request: inference_pb2.PredictRequest, began: int
     ) -> tuple[CheckedRequest, Answer, inference_pb2.PredictResponse]:
+        arrow_bytes = len(request.batch.arrow_ipc)
+        started = time.thread_time_ns() if arrow_bytes else 0
         checked = check(deployment, request)
         scores = deployment.champion.answering().score(checked.inputs)
         answer = self._write_down(
             deployment, checked, scores, began, one_by_one=request.batch.HasField("rows")
         )
-        return checked, answer, _response(deployment, answer)
+        response = _response(deployment, answer)
+        if arrow_bytes:
+            deployment.note_bulk(arrow_bytes, time.thread_time_ns() - started)
+        return checked, answer, response
 
     async def _answer_remotely(
         self,
@@ -166,7 +187,7 @@ class Predictor:
             written = struct.pack(f"<{count}d", *wide)
         else:
             wide = scores.astype("<f8")
-            probable = bool(wide.min() >= 0.0 and wide.max() <= 1.0)
+            probable = bool(np.minimum.reduce(wide) >= 0.0 and np.maximum.reduce(wide) <= 1.0)
             written = wide.tobytes()
         if not probable:
             raise Internal(
@@ -201,6 +222,8 @@ def check(deployment: LiveDeployment, request: inference_pb2.PredictRequest) -> 
     event_us = event_time_us(request)
     if request.batch.HasField("rows"):
         inputs, events = _check_rows(deployment, request.batch.rows.rows)
+    elif (bulk := deployment.bulk.read(request.batch.arrow_ipc)) is not None:
+        inputs, events = bulk
     else:
         checked = deployment.schema.decode(request.batch)
         if checked.rejected:
@@ -282,17 +305,13 @@ def _arrow(deployment: LiveDeployment, ids: bytes, scores: np.ndarray) -> bytes:
     count = len(scores)
     withheld = deployment.withholds
     positive = np.zeros(count, bool) if withheld else scores >= deployment.champion.source.threshold
-    words = pa.array(["", ""] if withheld else list(deployment.words), pa.utf8())
-    batch = pa.RecordBatch.from_pydict(
-        {
-            "prediction_id": texts(np.frombuffer(ids, np.uint8).reshape(count, 16)),
-            "score": pa.array(np.full(count, np.nan) if withheld else scores),
-            "decision": words.take(pa.array(positive.astype(np.int8))),
-            "positive": pa.array(positive),
-        }
+    batch = pa.RecordBatch.from_arrays(
+        [
+            texts(np.frombuffer(ids, np.uint8).reshape(count, 16)),
+            pa.array(np.full(count, np.nan) if withheld else scores),
+            (_NO_WORDS if withheld else deployment.two_words).chosen(positive),
+            pa.array(positive),
+        ],
+        schema=_ANSWERS,
     )
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+    return b"".join((_ANSWERS_HEAD, batch.serialize(), _ARROW_END))

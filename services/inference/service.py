@@ -38,29 +38,31 @@ class InferenceService(inference_pb2_grpc.InferenceServiceServicer):
         """Computes a few requests at once and answers in their order; a failed one ends the stream after
         those before it.
         """
-        under_way: asyncio.Queue[asyncio.Task[inference_pb2.PredictResponse] | None] = asyncio.Queue(
-            STREAM_IN_FLIGHT
-        )
+        under_way: asyncio.Queue[
+            asyncio.Task[inference_pb2.PredictResponse] | inference_pb2.PredictResponse | None
+        ] = asyncio.Queue(STREAM_IN_FLIGHT)
 
         async def take_in() -> None:
             try:
                 async for message in request_iterator:
-                    await under_way.put(
-                        asyncio.create_task(self._predict_patiently(message.request, context))
-                    )
+                    request = message.request
+                    short = self._predictor.is_short(self._deployments.get(request.deployment), request)
+                    answer = self._predict_patiently(request, context)
+                    await under_way.put(await answer if short else asyncio.create_task(answer))
             finally:
                 await under_way.put(None)
 
         reader = asyncio.create_task(take_in())
         try:
-            while (task := await under_way.get()) is not None:
-                yield inference_pb2.PredictStreamResponse(response=await task)
+            while (entry := await under_way.get()) is not None:
+                answer = await entry if isinstance(entry, asyncio.Task) else entry
+                yield inference_pb2.PredictStreamResponse(response=answer)
             await reader
         finally:
             reader.cancel()
             while not under_way.empty():
-                if (task := under_way.get_nowait()) is not None:
-                    task.cancel()
+                if isinstance(entry := under_way.get_nowait(), asyncio.Task):
+                    entry.cancel()
 
     async def _predict_patiently(
         self, request: inference_pb2.PredictRequest, context: Any

@@ -39,6 +39,12 @@ class InferenceSettings(Settings):
         le=10_000,
         description="Requests of up to so many rows are computed on the event loop, larger ones on a thread.",
     )
+    inference_inline_s: float = Field(
+        default=0.001,
+        ge=0,
+        le=1,
+        description="Longest computation of rows in bulk on the event loop, in seconds, as far as foreseen.",
+    )
     inference_shadow_queue_rows: int = Field(
         default=100_000,
         ge=1,
