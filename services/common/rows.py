@@ -102,7 +102,7 @@ class RowSchema:
             *(Column(name, None, True, False) for name in dict.fromkeys(free) if name not in known),
             *map(_feature_column, task.features),
             target,
-            *map(_sensitive_column, task.sensitive),
+            *_sensitive_columns(task),
         ]
         return _TargetAsText(columns, target)
 
@@ -112,7 +112,7 @@ class RowSchema:
 
         Id and time are taken and left out.
         """
-        columns = [*map(_feature_column, task.features), *map(_sensitive_column, task.sensitive)]
+        columns = [*map(_feature_column, task.features), *_sensitive_columns(task)]
         ignored = {name for name in (task.id_column, task.time_column) if name} - {
             column.name for column in columns
         }
@@ -285,14 +285,15 @@ def canonical_text(value: Value) -> str:
 
 def canonical_texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column of labels as utf8: whole floats lose their point, booleans become "true" and "false"."""
-    if pa.types.is_floating(column.type):
-        values = column.combine_chunks()
-        whole = pc.fill_null(pc.equal(pc.floor(values), values), False)
-        if pc.all(pc.or_(whole, pc.or_kleene(pc.is_null(values), pc.is_nan(values)))).as_py() is not False:
-            numbers = pc.if_else(whole, values, None).cast(pa.int64(), safe=False)
-            return pa.chunked_array([numbers.cast(pa.utf8())])
     if pa.types.is_dictionary(column.type):
         column = pc.cast(column, column.type.value_type)
+    if pa.types.is_floating(column.type):
+        values = column.cast(pa.float64())
+        whole = pc.and_(pc.equal(pc.floor(values), values), pc.less(pc.abs(values), 2.0**63))
+        whole = pc.fill_null(whole, False)
+        numbers = pc.if_else(whole, values, 0.0).cast(pa.int64())
+        texts = pc.if_else(whole, numbers.cast(pa.utf8()), values.cast(pa.utf8()))
+        return pc.if_else(pc.is_nan(values), pa.scalar(None, pa.utf8()), texts)
     try:
         return column.cast(pa.utf8())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -350,8 +351,14 @@ def _feature_column(feature: task_pb2.Feature) -> Column:
     )
 
 
-def _sensitive_column(attribute: task_pb2.SensitiveAttribute) -> Column:
-    return Column(attribute.name, attribute.type, required=False, allow_missing=True)
+def _sensitive_columns(task: task_pb2.Task) -> list[Column]:
+    """Sensitive attributes that are not features too: a feature is needed, and stands once."""
+    features = {feature.name for feature in task.features}
+    return [
+        Column(attribute.name, attribute.type, required=False, allow_missing=True)
+        for attribute in task.sensitive
+        if attribute.name not in features
+    ]
 
 
 def _allowed(kind: int, values: Mapping[str, str]) -> frozenset[Any]:

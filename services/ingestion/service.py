@@ -2,15 +2,16 @@
 
 import asyncio
 import datetime as dt
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
 from boarfish.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
 from boarfish.task_checks import check_task
-from boarfish.v1 import common_pb2, ingestion_pb2, ingestion_pb2_grpc
+from boarfish.v1 import common_pb2, ingestion_pb2, ingestion_pb2_grpc, task_pb2
 from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -20,7 +21,7 @@ from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
 from services.common.rows import RowSchema, canonical_text
 from services.common.storage import writing_to
 from services.ingestion import tables
-from services.ingestion.events import check_events
+from services.ingestion.events import LONGEST_ID, LONGEST_TEXT, check_events
 from services.ingestion.writer import Spooled, Written
 from services.ingestion.writers import Writers
 
@@ -28,6 +29,7 @@ MAX_LISTED_REJECTIONS = 1000
 IN_FLIGHT = 16
 IN_FLIGHT_BYTES = 32 * 1024 * 1024
 READ_BYTES = 4 * 1024 * 1024
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
@@ -122,7 +124,7 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     async def CreateDataset(
         self, request: ingestion_pb2.CreateDatasetRequest, context: Any
     ) -> ingestion_pb2.CreateDatasetResponse:
-        if found := check_task(request.task):
+        if found := [*check_task(request.task), *_names_that_clash(request.task)]:
             raise InvalidArgument.of(*(FieldViolation(f"task.{one.field}", one.description) for one in found))
         await asyncio.to_thread(self._create, request)
         return ingestion_pb2.CreateDatasetResponse(
@@ -280,6 +282,19 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
             return list(connection.execute(query))
 
 
+def _names_that_clash(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    """Columns that the lake cannot hold beside each other or beside its own."""
+    for field in ("id_column", "time_column"):
+        if getattr(task, field).startswith("_"):
+            yield FieldViolation(field, "begins with an underscore; such columns are the lake's own")
+    seen: dict[str, str] = {}
+    for column in RowSchema.for_records(task).columns:
+        other = seen.setdefault(column.name.lower(), column.name)
+        if other != column.name:
+            text = f"{column.name} and {other} differ in upper and lower case alone; rename one"
+            yield FieldViolation("features", text)
+
+
 def _events(request: ingestion_pb2.LogPredictionsRequest) -> pa.Table:
     return check_events(read_arrow(request.arrow_ipc, "arrow_ipc"))
 
@@ -294,16 +309,21 @@ def _labels(request: ingestion_pb2.LogLabelsRequest) -> pa.Table:
         count = len(columns.prediction_ids)
         ids, values = list(columns.prediction_ids), list(columns.values)
         sources = [columns.source] * count
-        times = [_micros(columns, "event_time")] * count
-        if "" in ids:
-            raise InvalidArgument.of(FieldViolation(f"columns.prediction_ids[{ids.index('')}]", "is empty"))
+        times = [_micros(columns, "columns")] * count
+        for index, (one, value) in enumerate(zip(ids, values, strict=True)):
+            if not 1 <= len(one) <= LONGEST_ID:
+                text = f"has {len(one)} characters; must have 1 to {LONGEST_ID}" if one else "is empty"
+                raise InvalidArgument.of(FieldViolation(f"columns.prediction_ids[{index}]", text))
+            if len(value) > LONGEST_TEXT:
+                text = f"has {len(value)} characters; must have at most {LONGEST_TEXT}"
+                raise InvalidArgument.of(FieldViolation(f"columns.values[{index}]", text))
     else:
         labels = request.rows.labels
         count = len(labels)
         ids = [label.prediction_id for label in labels]
         values = [_label_text(label.value, index) for index, label in enumerate(labels)]
         sources = [label.source for label in labels]
-        times = [_micros(label, "event_time") for label in labels]
+        times = [_micros(label, f"rows.labels[{index}]") for index, label in enumerate(labels)]
     names = [common_pb2.LabelSource.Name(source).removeprefix("LABEL_SOURCE_") for source in sources]
     return pa.table(
         {
@@ -326,13 +346,23 @@ def _label_text(value: Value, index: int) -> str:
                 "must be a string, a number or a boolean: the value of the target",
             )
         )
-    return canonical_text(getattr(value, kind))
+    text = canonical_text(getattr(value, kind))
+    if len(text) > LONGEST_TEXT:
+        problem = f"has {len(text)} characters; must have at most {LONGEST_TEXT}"
+        raise InvalidArgument.of(FieldViolation(f"rows.labels[{index}].value", problem))
+    return text
 
 
-def _micros(message: Any, field: str) -> int:
-    if message.HasField(field):
-        return int(getattr(message, field).ToMicroseconds())
-    return int(dt.datetime.now(dt.UTC).timestamp() * 1e6)
+def _micros(message: Any, path: str) -> int:
+    """The event time of labels, or now, in microseconds since 1970."""
+    if not message.HasField("event_time"):
+        return time.time_ns() // 1000
+    given: Timestamp = message.event_time
+    if not (_FIRST_SECOND <= given.seconds <= _LAST_SECOND and 0 <= given.nanos < 1_000_000_000):
+        raise InvalidArgument.of(
+            FieldViolation(f"{path}.event_time", "must be a time of the years 1 to 9999")
+        )
+    return int(given.seconds) * 1_000_000 + given.nanos // 1000
 
 
 def _now(count: int) -> pa.Array:

@@ -11,7 +11,7 @@ before.
 import asyncio
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -217,15 +217,8 @@ class TableWriter:
                 put.written = Written(sequence, count, duplicate=True)
             elif put.request_id and put.request_id in known:
                 put.written = known[put.request_id]
-            elif clash := next(
-                (one for one in put.rows.schema if not _fits(one, fields.get(one.name))), None
-            ):
-                put.error = InvalidArgument.of(
-                    FieldViolation(
-                        clash.name,
-                        f"has type {clash.type}; {self.name} holds {fields[clash.name].type} there",
-                    )
-                )
+            elif problem := _clash(put.rows.schema, fields, self.name):
+                put.error = InvalidArgument.of(problem)
             else:
                 for one in put.rows.schema:
                     kind = pa.utf8() if pa.types.is_null(one.type) else one.type
@@ -333,8 +326,19 @@ def _fail(group: Sequence[_Put], error: Exception) -> None:
         put.error = put.error or error
 
 
-def _fits(given: pa.Field, present: pa.Field | None) -> bool:
-    return present is None or given.type == present.type or pa.types.is_null(given.type)
+def _clash(schema: pa.Schema, fields: Mapping[str, pa.Field], table: str) -> FieldViolation | None:
+    """What keeps rows of `schema` out of a table with the columns `fields`."""
+    lower = {name.lower(): name for name in fields}
+    for given in schema:
+        present = fields.get(given.name)
+        if present is None:
+            if other := lower.get(given.name.lower()):
+                text = f"differs from the column {other} of {table} in upper and lower case alone"
+                return FieldViolation(given.name, text)
+        elif given.type != present.type and not pa.types.is_null(given.type):
+            text = f"has type {given.type}; {table} holds {present.type} there"
+            return FieldViolation(given.name, text)
+    return None
 
 
 def _cast(rows: pa.Table, schema: pa.Schema) -> pa.Table:
