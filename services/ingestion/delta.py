@@ -27,7 +27,8 @@ _ROW_GROUP = 131_072
 # A file is put together with younger ones when they hold at least half of its bytes: each row is rewritten a
 # logarithmic number of times.
 _GROWTH = 2
-_LARGEST_COMPACTION = 4
+# Putting files together holds up the table's next commit: about a second for this many rows.
+_MANY_ROWS = 1_000_000
 
 
 class DeltaFile:
@@ -109,7 +110,8 @@ class DeltaFile:
         ]
         delta_log.append_entry(self.folder, self._version + 1, "OPTIMIZE", actions)
         self._version += 1
-        self._files[-len(chosen) :] = [file]
+        place = self._files.index(chosen[0])
+        self._files[place : place + len(chosen)] = [file]
         self._stray.update(dict.fromkeys((one.name for one in chosen), time.monotonic()))
         self._remove_strays()
         return len(chosen)
@@ -177,23 +179,37 @@ class DeltaFile:
 
 
 def _to_put_together(files: Sequence[DataFile], small_bytes: int, limit: int) -> list[DataFile]:
-    """The newest neighbours worth putting together; empty when there are at most `limit` small ones."""
-    small = 0
+    """Neighbours worth putting together; empty when there are at most `limit` small files since the last one
+    that is not.
+    """
+    small: list[DataFile] = []
     for file in reversed(files):
-        if file.size_bytes >= small_bytes:
+        if file.size_bytes >= small_bytes or file.row_count >= _MANY_ROWS:
             break
-        small += 1
-    if small <= limit:
+        small.insert(0, file)
+    if len(small) <= limit:
         return []
+    if (
+        sum(file.row_count for file in small) > _MANY_ROWS
+        or sum(file.size_bytes for file in small) > small_bytes
+    ):
+        return _oldest(small, small_bytes)
     count = total = 0
-    for file in reversed(files[len(files) - small :]):
-        size = file.size_bytes
-        if count >= limit and (size > _GROWTH * total):
+    for file in reversed(small):
+        if count >= limit and file.size_bytes > _GROWTH * total:
             break
-        if count >= 2 and total + size > _LARGEST_COMPACTION * small_bytes:
-            break
-        count, total = count + 1, total + size
-    return list(files[len(files) - count :])
+        count, total = count + 1, total + file.size_bytes
+    return small[len(small) - count :]
+
+
+def _oldest(files: Sequence[DataFile], small_bytes: int) -> list[DataFile]:
+    """As many of the oldest as make a file that is not small any more."""
+    size = rows = 0
+    for count, file in enumerate(files, 1):
+        size, rows = size + file.size_bytes, rows + file.row_count
+        if count > 1 and (size >= small_bytes or rows >= _MANY_ROWS):
+            return list(files[:count])
+    return list(files)
 
 
 def _row_groups(folder: Path, files: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.Table]:
@@ -201,12 +217,13 @@ def _row_groups(folder: Path, files: Sequence[DataFile], schema: pa.Schema) -> I
     waiting: list[pa.Table] = []
     rows = 0
     for file in files:
-        part = _in_schema(pq.read_table(folder / file.name, use_threads=False), schema)
-        waiting.append(part)
-        rows += part.num_rows
-        if rows >= _ROW_GROUP:
-            yield pa.concat_tables(waiting)
-            waiting, rows = [], 0
+        with pq.ParquetFile(folder / file.name) as source:
+            for batch in source.iter_batches(_ROW_GROUP, use_threads=False):
+                waiting.append(_in_schema(pa.Table.from_batches([batch]), schema))
+                rows += batch.num_rows
+                if rows >= _ROW_GROUP:
+                    yield pa.concat_tables(waiting)
+                    waiting, rows = [], 0
     if waiting:
         yield pa.concat_tables(waiting)
 
