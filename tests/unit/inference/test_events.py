@@ -128,3 +128,28 @@ def test_encode_keeps_scores_and_ids_in_order() -> None:
     content = encode(EventRows(events.PACKED, 1, b"body"), b"i" * 16, b"s" * 8, EventTimes(1, 2, 3), "ü")
     assert int.from_bytes(content[:4], "little") == 1
     assert content.endswith(b"i" * 16 + b"s" * 8 + b"body")
+
+
+def test_rows_as_they_were_sent_become_the_columns_of_the_contract(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, max_bytes=1 << 20, segment_bytes=1 << 16)
+    columns = (("age", NUMERIC), ("job", CODE), ("born", CODE))
+    source = EventSource("homes", "ab" * 32, "CHAMPION", columns, 0.5, "yes", "no")
+    for count, kind in ((2, pa.int8()), (3000, pa.int64())):
+        sink = pa.BufferOutputStream()
+        table = pa.table(
+            {"job": pa.array(range(count)).cast(kind, safe=False), "age": pa.array([7] * count, kind)}
+        )
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        sent = events.sent_rows(sink.getvalue().to_pybytes(), count)
+        assert sent is not None
+        write(spool, source, [sent], [0.25] * count)
+    group = spool.next_group(0)
+    assert group is not None
+    (chunk,) = chunks(group)
+    found = read(chunk)
+    assert found["job"].to_pylist() == [0, 1, *range(3000)]
+    assert found["age"].to_pylist() == [7.0] * 3002
+    assert found["born"].null_count == 3002
+    assert [found.schema.field(name).type for name, _ in columns] == [pa.float64(), pa.int64(), pa.int64()]
+    spool.close()
