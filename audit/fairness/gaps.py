@@ -38,6 +38,9 @@ class OutcomeWords:
         }[rate]
 
 
+DEFAULT_WORDS = OutcomeWords()
+
+
 @dataclass(frozen=True)
 class Gap:
     """One rate of a group against everyone else's. `difference` is group minus everyone else, `ratio` group
@@ -72,7 +75,7 @@ def subgroup_quality(
     *,
     threshold: float = 0.5,
     confidence: float = CONFIDENCE,
-    words: OutcomeWords = OutcomeWords(),
+    words: OutcomeWords = DEFAULT_WORDS,
 ) -> list[SubgroupQuality]:
     """Every group and crossing of a profile, single attributes first, larger groups first.
 
