@@ -8,8 +8,7 @@ column that has moved already moves a second time when it comes to lie `drift_di
 level at which it had settled.
 
 Each column's sequential test runs along; its e-value says how strong the evidence is that anything has
-changed at all. It does not decide, since with many rows it speaks up for changes that matter to no one, and
-with few it comes late.
+changed at all. It does not decide, since with many rows it speaks up for changes that matter to no one.
 
 Pure: no clock, no database. Its state is a few numbers a column and goes into the database as JSON; the
 counts of the last days are read back from the profiles of those days.
