@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable, write_deltalake
 
@@ -68,7 +69,7 @@ def test_rows_come_in_order_and_filtered(table: LakeTable) -> None:
 def test_files_without_such_rows_are_not_opened(table: LakeTable, tmp_path: Path) -> None:
     table.read()
     for path in (tmp_path / "labels" / "some").glob("*.parquet"):
-        if pa.parquet.read_table(path)["_sequence"][0].as_py() < 31:
+        if pq.read_table(path)["_sequence"][0].as_py() < 31:
             path.unlink()
     assert table.read(after=30)["_sequence"].to_pylist() == list(range(31, 41))
 
