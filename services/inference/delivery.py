@@ -6,6 +6,7 @@ and disk, never an event.
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections import deque
@@ -132,9 +133,14 @@ class _Stream:
         after = 0
         while True:
             self._to_send.clear()
+            if not self._spool.has_group(after):
+                if not self._spool.has_unsealed():
+                    await self._wait()
+                    continue
+                # What comes now goes with what is here: a group of one costs as much as one of many.
+                await asyncio.sleep(self._batch_s)
             group = await asyncio.to_thread(self._spool.next_group, after)
             if group is None:
-                await self._wait()
                 continue
             for chunk in await asyncio.to_thread(chunks, group):
                 if chunk.offset not in self._refused:
@@ -151,8 +157,5 @@ class _Stream:
             after = group.last_offset
 
     async def _wait(self) -> None:
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._to_send.wait(), IDLE_S)
-        except TimeoutError:
-            return
-        await asyncio.sleep(self._batch_s)

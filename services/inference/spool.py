@@ -157,6 +157,11 @@ class Spool:
         """Whether events were written that are in no group yet."""
         return bool(self._unsealed)
 
+    def has_group(self, after: int) -> bool:
+        """Whether a group that is made already has its last offset above `after`."""
+        with self._lock:
+            return bool(self._groups) and self._groups[-1].last_offset > after
+
     def sync(self) -> None:
         """Brings everything written so far to the disk."""
         with self._lock:
