@@ -5,6 +5,7 @@ Retries are gRPC's own (service config): calls that the server recognises when t
 when nothing answers. `Predict` is not: a person predicted twice would have two prediction ids.
 """
 
+import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from boarfish.errors import BoarfishError, Unavailable, from_rpc_error
+from boarfish.errors import BoarfishError, Internal, Unavailable, from_rpc_error
 
 REQUEST_ID = "x-request-id"
 DEFAULT_DEADLINE_S = 60.0
@@ -94,9 +95,16 @@ class _MappingChannel:
 
     def _meaning(self, error: grpc.RpcError) -> BoarfishError:
         meant = from_rpc_error(error)
-        if isinstance(meant, Unavailable) and meant.reason == Unavailable.default_reason:
+        no_status = meant.reason == meant.default_reason
+        if isinstance(meant, Unavailable) and no_status:
             return Unavailable(f"Nothing answers at {self._address}.", reason="NO_ANSWER")
+        if isinstance(meant, Internal) and no_status and "from Core" in meant.message:
+            return self._broken()
         return meant
+
+    def _broken(self) -> Unavailable:
+        """What gRPC's core calls an internal error when a server dies in the middle of a call."""
+        return Unavailable(f"The connection to {self._address} broke.", reason="CONNECTION_BROKEN")
 
     def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
         raise NotImplementedError
@@ -152,6 +160,12 @@ class AsyncChannel(_MappingChannel):
                     yield answer
             except grpc.RpcError as error:
                 raise self._meaning(error) from error
+            except asyncio.CancelledError as error:
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                # Nobody cancelled the caller: it is how grpc.aio tells that the server died.
+                raise self._broken() from error
             finally:
                 answers.cancel()
 
