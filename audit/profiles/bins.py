@@ -21,7 +21,8 @@ class FixedBins:
 
     def __init__(self, edges: Sequence[float]) -> None:
         self.edges = np.asarray(edges, np.float64)
-        span = float(self.edges[-1] - self.edges[0]) if len(self.edges) else 0.0
+        # Python's floats: where edges lie farther apart than a float holds, numpy would warn.
+        span = float(self.edges[-1]) - float(self.edges[0]) if len(self.edges) else 0.0
         self._scale = CELLS / span if span > 0 and np.isfinite(CELLS / span) else 0.0
         if self._scale:
             self._shift = float(self.edges[0])

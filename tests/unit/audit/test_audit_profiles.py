@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit.profiles import column as columns
@@ -184,6 +184,7 @@ def test_wrong_names_are_named() -> None:
     st.lists(st.floats(allow_nan=False, allow_infinity=False), unique=True, max_size=12),
     st.lists(st.floats(allow_nan=False), min_size=1, max_size=60),
 )
+@example(edges=[-1.7976931348623157e308, 1e300], numbers=[0.0])
 def test_fixed_bins_are_those_of_searchsorted(edges: list[float], numbers: list[float]) -> None:
     edges = sorted(edges)
     values = np.array([*numbers, *edges])
