@@ -1,10 +1,13 @@
 """What must hold within a task beyond the rules of single fields: one function for task files and servers."""
 
-from collections.abc import Iterator
+import math
+import re
+from collections.abc import Iterable, Iterator
 
 from boarfish.errors import FieldViolation
 from boarfish.v1 import task_pb2
 
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _NEEDS_COLUMN = (task_pb2.SPLIT_METHOD_TIME, task_pb2.SPLIT_METHOD_GROUP, task_pb2.SPLIT_METHOD_COLUMN)
 
 
@@ -36,6 +39,9 @@ def _features(task: task_pb2.Task) -> Iterator[FieldViolation]:
         at = f"features[{position}]"
         numeric = feature.type == task_pb2.FEATURE_TYPE_NUMERIC
         bounded = feature.HasField("minimum") or feature.HasField("maximum")
+        for name in ("minimum", "maximum"):
+            if not math.isfinite(getattr(feature, name)):
+                yield FieldViolation(f"{at}.{name}", "must be a finite number; leave it out for no bound")
         if bounded and not numeric:
             yield FieldViolation(
                 f"{at}.minimum", "only a numeric feature has a minimum or maximum; list codes under values"
@@ -60,7 +66,9 @@ def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
         edges = list(attribute.band_edges)
         if edges and attribute.type != task_pb2.FEATURE_TYPE_NUMERIC:
             yield FieldViolation(f"{at}.band_edges", "only a numeric attribute is put into bands")
-        if edges != sorted(set(edges)):
+        if not all(math.isfinite(edge) for edge in edges):
+            yield FieldViolation(f"{at}.band_edges", "must be finite; the outer bands have no end anyway")
+        elif edges != sorted(set(edges)):
             yield FieldViolation(f"{at}.band_edges", "must increase")
         if attribute.type == task_pb2.FEATURE_TYPE_NUMERIC and not edges:
             yield FieldViolation(
@@ -70,11 +78,12 @@ def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
             yield from _whole_numbers(f"{at}.values", attribute.values)
 
 
-def _whole_numbers(path: str, values: object) -> Iterator[FieldViolation]:
-    for key in values:  # type: ignore[attr-defined]
-        if not key.lstrip("-").isdecimal():
+def _whole_numbers(path: str, values: Iterable[str]) -> Iterator[FieldViolation]:
+    for key in values:
+        if not _WHOLE.fullmatch(key) or not -(2**63) < int(key) < 2**63:
             yield FieldViolation(
-                f'{path}["{key}"]', f"{key!r} is not a whole number; use type category for texts"
+                f'{path}["{key}"]',
+                f'{key!r} is not a whole number as a code is written ("7"); use type category for texts',
             )
 
 

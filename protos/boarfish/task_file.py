@@ -5,6 +5,7 @@ refused, so that a small file cannot unfold into a huge one.
 """
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from boarfish.validation import violations
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
+MAX_MISTAKES = 100
 
 _Type = FieldDescriptor
 _WHOLE = {_Type.TYPE_INT32, _Type.TYPE_INT64, _Type.TYPE_UINT32, _Type.TYPE_UINT64}
@@ -39,6 +41,9 @@ class TaskFileError(InvalidArgument):
 
     def __init__(self, path: Path | str, mistakes: Iterable[tuple[int, str, str]]) -> None:
         found = sorted(mistakes)
+        if len(found) > MAX_MISTAKES:
+            left = len(found) - MAX_MISTAKES
+            found = [*found[:MAX_MISTAKES], (found[MAX_MISTAKES][0], "", f"and {left:,} more mistakes")]
         lines = [f"{path}:{line}: {f'{key}: ' if key else ''}{text}" for line, key, text in found]
         super().__init__(
             "\n".join(lines), [FieldViolation(key, text) for _, key, text in found], reason="BAD_TASK_FILE"
@@ -70,8 +75,10 @@ def parse_task(text: str, path: Path | str = "task.yaml") -> task_pb2.Task:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
+        # A character that YAML has no place for comes without a mark, by its position alone.
+        line = mark.line if mark else text.count("\n", 0, getattr(error, "position", 0))
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise TaskFileError(path, [(mark.line + 1 if mark else 1, "", f"is not YAML: {problem}")]) from error
+        raise TaskFileError(path, [(line + 1, "", f"is not YAML: {problem}")]) from error
     except RecursionError as error:
         raise TaskFileError(path, [(1, "", "is nested too deeply")]) from error
     if root is None:
@@ -106,6 +113,21 @@ def _line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark is not None else 1
 
 
+def _value_of(node: yaml.ScalarNode) -> Any:
+    """What a plain scalar means in YAML, or its text where it means nothing: a date that is none, a tag."""
+    if node.tag == "tag:yaml.org,2002:str":
+        return node.value
+    try:
+        return yaml.SafeLoader("").construct_object(node)
+    except (yaml.YAMLError, ValueError):
+        return node.value
+
+
+def _storable(text: str) -> bool:
+    """Whether protobuf takes `text`: YAML can escape half a surrogate pair, which is no character."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 class _Reader:
     """Fills a message from YAML nodes and remembers the line of each key path."""
 
@@ -130,13 +152,21 @@ class _Reader:
                 near = difflib.get_close_matches(key, _names(message), 1)
                 hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(_names(message))}"
                 self._wrong(value, at, f"is not a known key{hint}")
+            elif field.containing_oneof and (rival := message.WhichOneof(field.containing_oneof.name)):
+                self._wrong(value, at, f"cannot stand beside {rival}; keep one, or begin a new list item")
             else:
                 self._field(value, message, field, at)
 
     def _entries(self, node: yaml.MappingNode, path: str) -> Iterator[tuple[str, yaml.Node, str]]:
         seen: set[str] = set()
         for key_node, value in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else ""
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._wrong(key_node, path, "has a list or mapping as a key; keys are texts")
+                continue
+            key = key_node.value
+            if not _storable(key):
+                self._wrong(key_node, path, "has a key with half a surrogate pair, which is no character")
+                continue
             at = f"{path}.{key}" if path else key
             self._lines[at] = key_node.start_mark.line + 1
             if key in seen:
@@ -164,10 +194,12 @@ class _Reader:
         for key, value, _ in self._entries(node, path):
             at = f'{path}["{key}"]'
             self._lines[at] = value.start_mark.line + 1
-            if isinstance(value, yaml.ScalarNode):
-                target[key] = value.value
+            if not isinstance(value, yaml.ScalarNode) or value.tag == "tag:yaml.org,2002:null":
+                self._wrong(value, at, "must be a text that says what the value means")
+            elif not _storable(value.value):
+                self._wrong(value, at, "has half a surrogate pair, which is no character")
             else:
-                self._wrong(value, at, "must be a text")
+                target[key] = value.value
 
     def _list(self, node: yaml.Node, message: Message, field: Any, path: str) -> None:
         if not isinstance(node, yaml.SequenceNode):
@@ -189,15 +221,17 @@ class _Reader:
             return None
         if field.enum_type is not None:
             return self._enum(node, field.enum_type, path)
-        text = node.tag == "tag:yaml.org,2002:str"
-        value = node.value if text else yaml.SafeLoader("").construct_object(node)
+        value = _value_of(node)
         found = None
         if field.type == _Type.TYPE_STRING:
             found = "" if value is None else node.value
+            if not _storable(found):
+                self._wrong(node, path, "has half a surrogate pair, which is no character")
+                return None
         elif field.type == _Type.TYPE_BOOL and isinstance(value, bool):
             found = value
         elif field.type == _Type.TYPE_DOUBLE and type(value) in (int, float):
-            found = float(value)
+            found = _finite(value)
         elif field.type in _WHOLE and type(value) is int:
             low, high = _RANGES[field.type]
             if not low <= value <= high:
@@ -205,7 +239,8 @@ class _Reader:
                 return None
             found = value
         if found is None:
-            self._wrong(node, path, f"is {node.value!r}; must be {_wanted(field)}")
+            given = node.value if len(node.value) <= 40 else f"{node.value[:40]}…"
+            self._wrong(node, path, f"is {given!r}; must be {_wanted(field)}")
         return found
 
     def _enum(self, node: yaml.ScalarNode, enum: EnumDescriptor, path: str) -> int | None:
@@ -219,6 +254,14 @@ class _Reader:
 
     def _wrong(self, node: yaml.Node, path: str, text: str) -> None:
         self.mistakes.append((node.start_mark.line + 1, path, text))
+
+
+def _finite(value: float) -> float | None:
+    """`value` as a double; `None` where it is infinite, not a number, or too large for one."""
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def _names(message: Message) -> list[str]:

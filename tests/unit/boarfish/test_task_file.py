@@ -1,5 +1,6 @@
 """A task file's mistakes are named by line and key, all of them, and nothing else is ever raised."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_the_demos_task_loads():
         ("  method: random", "\tmethod: random", "is not YAML"),
         ('"0": under 3 years old', '"none": under 3 years old', "'none' is not a whole number"),
         ("split:\n", "split: 3\nrest:\n", "split: must be a mapping of method"),
+        ("epochs: 8", "epochs: !foo 8", "tabular_net.epochs: is '8'; must be a whole number"),
+        ("epochs: 8", "epochs: !!int abc", "is 'abc'; must be a whole number"),
+        ("epochs: 8", "epochs: 2018-13-45", "is '2018-13-45'; must be a whole number"),
+        ("epochs: 8", "epochs: " + "1" * 5000, "…'; must be a whole number"),
+        ("validation_share: 0.2", "validation_share: " + "1" * 400, "…'; must be a number"),
+        ("minimum: 0", "minimum: .nan", "features[0].minimum: is '.nan'; must be a number"),
+        ("maximum: 120", "maximum: .inf", "features[0].maximum: is '.inf'; must be a number"),
+        ("name: employment\n", 'name: "\\ud800"\n', "name: has half a surrogate pair"),
+        ('"0": under 3 years old', '"\\ud800": x', "features[1].values: has a key with half a surrogate"),
+        ('"0": under 3 years old', '"0": "\\ud800"', 'features[1].values["0"]: has half a surrogate'),
+        ('"0": under 3 years old', '"0":', 'features[1].values["0"]: must be a text that says'),
+        ('"0": under 3 years old', "? [1]\n      : x", "features[1].values: has a list or mapping as a key"),
+        ('"0": under 3 years old', '"--3": x', "'--3' is not a whole number as a code is written"),
+        ('"0": under 3 years old', '"٣": x', "'٣' is not a whole number as a code is written"),
+        ('"0": under 3 years old', f'"{2**63}": x', "is not a whole number as a code is written"),
+        ("    - gradient_boosting:", "      gradient_boosting:", "cannot stand beside tabular_net; keep one"),
+        ("kind: binary_classification\n", "", "kind: "),
     ],
 )
 def test_a_mistake_is_named_by_line_and_key(old, new, said):
@@ -90,6 +108,25 @@ def test_every_mistake_is_listed_in_order_of_lines():
     assert "epochs" in lines[1]
 
 
+def test_what_contradicts_itself_is_told_for_a_task_of_any_origin():
+    task = load_task(TASK)
+    task.features[0].minimum = float("nan")
+    task.features[1].values["--3"] = "x"
+    task.sensitive[0].band_edges.append(float("inf"))
+    found = {violation.field for violation in check_task(task)}
+    assert {"features[0].minimum", 'features[1].values["--3"]', "sensitive[0].band_edges"} <= found
+
+
+def test_a_thousand_mistakes_are_told_by_a_hundred_lines_and_their_number():
+    lines = mistakes("".join(f"key{number}: 1\n" for number in range(1000))).splitlines()
+    assert len(lines) == 101
+    assert lines[-1] == "task.yaml:101: and 900 more mistakes"
+
+
+def test_a_character_that_yaml_has_no_place_for_is_told_at_its_line():
+    assert mistakes("name: x\nkind: \x00").startswith("task.yaml:2: is not YAML: unacceptable character")
+
+
 @pytest.mark.parametrize(
     "text", ["", "# nothing\n", "[]", "a: [", "3", "null", "{" * 200, "- " * 200 + "x", "a: &b [*b]"]
 )
@@ -106,6 +143,32 @@ def test_a_huge_file_and_one_that_is_not_utf8_are_refused(tmp_path):
     latin.write_bytes("name: x\ndisplay_name: é".encode("latin-1"))
     with pytest.raises(TaskFileError, match=r"latin\.yaml:2: is not UTF-8 text"):
         load_task(latin)
+
+
+scalars = st.sampled_from(
+    [
+        "!foo 1",
+        "!!int x",
+        "!!float x",
+        "!!binary '@'",
+        "2018-13-45",
+        ".nan",
+        '"\\ud800"',
+        "1:90",
+        "0x",
+        "~",
+        "&a b",
+    ]
+) | st.text(max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, TEXT.count(": ") - 1), scalars)
+def test_whatever_stands_for_a_value_it_loads_or_is_told(place, scalar):
+    parts = TEXT.split(": ")
+    parts[place + 1] = scalar + parts[place + 1][len(parts[place + 1].split("\n")[0]) :]
+    with contextlib.suppress(TaskFileError):
+        parse_task(": ".join(parts))
 
 
 yaml_values = st.recursive(
