@@ -16,6 +16,7 @@ import grpc
 from boarfish.errors import BoarfishError, Internal, Unavailable, from_rpc_error
 
 REQUEST_ID = "x-request-id"
+STATUS_DETAILS = "grpc-status-details-bin"
 DEFAULT_DEADLINE_S = 60.0
 MAX_MESSAGE_BYTES = 65 * 1024 * 1024
 
@@ -93,9 +94,9 @@ class _MappingChannel:
         """A call of many messages that is answered by many."""
         return self._many(self._channel.stream_stream(*arguments, **options))
 
-    def _meaning(self, error: grpc.RpcError) -> BoarfishError:
+    def _meaning(self, error: Any) -> BoarfishError:
         meant = from_rpc_error(error)
-        no_status = meant.reason == meant.default_reason
+        no_status = not any(key == STATUS_DETAILS for key, _ in error.trailing_metadata() or ())
         if isinstance(meant, Unavailable) and no_status:
             return Unavailable(f"Nothing answers at {self._address}.", reason="NO_ANSWER")
         if isinstance(meant, Internal) and no_status and "from Core" in meant.message:
@@ -119,7 +120,11 @@ class BlockingChannel(_MappingChannel):
     def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
         def once(request: Any, timeout: float | None = None, metadata: Any = None) -> Any:
             try:
-                return call(request, timeout=timeout or deadline_s, metadata=with_request_id(metadata))
+                return call(
+                    request,
+                    timeout=deadline_s if timeout is None else timeout,
+                    metadata=with_request_id(metadata),
+                )
             except grpc.RpcError as error:
                 raise self._meaning(error) from error
 
@@ -144,7 +149,11 @@ class AsyncChannel(_MappingChannel):
     def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
         async def once(request: Any, timeout: float | None = None, metadata: Any = None) -> Any:
             try:
-                return await call(request, timeout=timeout or deadline_s, metadata=with_request_id(metadata))
+                return await call(
+                    request,
+                    timeout=deadline_s if timeout is None else timeout,
+                    metadata=with_request_id(metadata),
+                )
             except grpc.RpcError as error:
                 raise self._meaning(error) from error
 

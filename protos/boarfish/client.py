@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 
 from boarfish.channel import DEFAULT_DEADLINE_S, OPTIONS, AsyncChannel, BlockingChannel
+from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.v1 import (
     common_pb2,
     inference_pb2,
@@ -219,8 +220,14 @@ async def _one(request: ingestion_pb2.PutRecordsRequest) -> AsyncIterator[ingest
 def row_batch(rows: Iterable[Mapping[str, Any]]) -> common_pb2.RowBatch:
     """Rows as JSON-like objects."""
     batch = common_pb2.RowBatch()
-    for row in rows:
-        batch.rows.rows.add().update(row)
+    for index, row in enumerate(rows):
+        try:
+            batch.rows.rows.add().update({key: _plain(value) for key, value in row.items()})
+        except (TypeError, ValueError, OverflowError, AttributeError) as error:
+            wanted = "give numbers, texts, true, false or None by column name"
+            raise InvalidArgument.of(
+                FieldViolation(f"rows[{index}]", f"cannot be sent ({error}); {wanted}")
+            ) from error
     return batch
 
 
@@ -243,8 +250,17 @@ def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.
         label = request.rows.labels.add(prediction_id=prediction_id, source=common_pb2.LABEL_SOURCE_OBSERVED)
         if isinstance(value, bool):
             label.value.bool_value = value
-        elif isinstance(value, int | float):
+        elif isinstance(value := _plain(value), int | float):
             label.value.number_value = value
+        elif value is None:
+            raise InvalidArgument.of(
+                FieldViolation(f'labels["{prediction_id}"]', "is None; leave it out until it is known")
+            )
         else:
             label.value.string_value = str(value)
     return request
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy or pandas as Python's own."""
+    return value.item() if hasattr(value, "item") else value

@@ -6,6 +6,7 @@ refused, so that a small file cannot unfold into a huge one.
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from boarfish.validation import violations
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 20
 MAX_MISTAKES = 100
+
+# YAML 1.1 takes a number with an exponent for a text unless it has a point and a sign.
+_EXPONENT = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+")
 
 _Type = FieldDescriptor
 _WHOLE = {_Type.TYPE_INT32, _Type.TYPE_INT64, _Type.TYPE_UINT32, _Type.TYPE_UINT64}
@@ -232,6 +236,8 @@ class _Reader:
             found = value
         elif field.type == _Type.TYPE_DOUBLE and type(value) in (int, float):
             found = _finite(value)
+        elif field.type == _Type.TYPE_DOUBLE and _EXPONENT.fullmatch(node.value) and node.style is None:
+            found = _finite(float(node.value))
         elif field.type in _WHOLE and type(value) is int:
             low, high = _RANGES[field.type]
             if not low <= value <= high:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import uuid
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -160,7 +161,7 @@ def list_alerts(
             one.id,
             monitoring_pb2.AlertState.Name(one.state).removeprefix("ALERT_STATE_").lower(),
             day(one.detect_time),
-            escape(one.title),
+            one.title,
         )
         for one in answer.alerts
     )
@@ -180,7 +181,9 @@ def acknowledge(
     from boarfish.v1 import monitoring_pb2
 
     with client() as boarfish:
-        request = monitoring_pb2.AcknowledgeAlertRequest(id=alert_id, acknowledged_by=by, note=note)
+        request = monitoring_pb2.AcknowledgeAlertRequest(
+            request_id=uuid.uuid4().hex, id=alert_id, acknowledged_by=by, note=note
+        )
         answer = boarfish.monitoring.AcknowledgeAlert(request)
     if as_json:
         print_json(answer)
@@ -195,7 +198,7 @@ def read_rows(source: str) -> list[dict[str, Any]]:
         found = json.loads(text)
     except OSError as error:
         fail(f"{source} cannot be read: {error.strerror}")
-    except (UnicodeDecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         fail(f"{source} is not JSON: {error}")
     rows = [found] if isinstance(found, dict) else found
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import BAD_ANSWER, console, day, escape, minute, print_json, print_table
+from boarfish.cli.output import BAD_ANSWER, console, day, escape, fail, minute, print_json, print_table
 
 if TYPE_CHECKING:
     from boarfish.v1 import monitoring_pb2
@@ -100,21 +100,18 @@ def list_entries(
         print_json(answer)
         return
     rows = (
-        (str(one.sequence), minute(one.record_time), one.actor, one.action, escape(one.subject))
+        (str(one.sequence), minute(one.record_time), one.actor, one.action, one.subject)
         for one in answer.entries
     )
     print_table(("Entry", "When", "Who", "Did", "To"), rows, "The ledger is empty.")
 
 
 def _show(found: "monitoring_pb2.Audit", output: Path | None, as_json: bool) -> None:
-    from google.protobuf.json_format import MessageToDict
-
     if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        (output / "report.html").write_text(found.html, encoding="utf-8")
-        (output / "report.json").write_text(
-            json.dumps(MessageToDict(found.report), indent=2, ensure_ascii=False)
-        )
+        try:
+            _write(found, output)
+        except OSError as error:
+            fail(f"{output} cannot be written: {error.strerror}")
     if as_json:
         print_json(found)
         return
@@ -126,6 +123,15 @@ def _show(found: "monitoring_pb2.Audit", output: Path | None, as_json: bool) -> 
         console.print(f"  • {escape(finding)}")
     if output is not None:
         console.print(f"The report is in {output / 'report.html'}.")
+
+
+def _write(found: "monitoring_pb2.Audit", output: Path) -> None:
+    from google.protobuf.json_format import MessageToDict
+
+    output.mkdir(parents=True, exist_ok=True)
+    report = json.dumps(MessageToDict(found.report), indent=2, ensure_ascii=False)
+    (output / "report.html").write_text(found.html, encoding="utf-8")
+    (output / "report.json").write_text(report, encoding="utf-8")
 
 
 def _only(names: Iterable[str]) -> str:

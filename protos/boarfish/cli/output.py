@@ -37,7 +37,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: st
         # What a person copies stands first, and whole.
         table.add_column(column, no_wrap=position == 0, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table if table.row_count else empty)
 
 
@@ -68,13 +68,14 @@ def explain(error: errors.BoarfishError) -> int:
         for field, text in error.violations:
             if field and f"{field}: " not in error.message:
                 complaints.print(f"  {escape(field)}: {escape(text)}")
-    if isinstance(error, errors.Unavailable | errors.DeadlineExceeded):
-        complaints.print(
-            "Start the services with `make run`, or name where they are by BOARFISH_INFERENCE_ADDRESS and "
-            "so on."
-        )
+    if isinstance(error, errors.ResourceExhausted | errors.Unavailable | errors.DeadlineExceeded):
+        if error.reason in ("NO_ANSWER", "CONNECTION_BROKEN"):
+            complaints.print("Start the services with `make run`, or name where they are by")
+            complaints.print("BOARFISH_INGESTION_ADDRESS, _TRAINING_, _INFERENCE_ and _MONITORING_ADDRESS.")
+        elif retry_after_s := getattr(error, "retry_after_s", None):
+            complaints.print(f"Try again in {retry_after_s:g} s.")
         return NO_ANSWER
-    return BAD_INPUT
+    return BAD_ANSWER if isinstance(error, errors.Internal) else BAD_INPUT
 
 
 def escape(text: str) -> str:

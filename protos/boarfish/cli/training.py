@@ -56,10 +56,7 @@ def list_jobs(as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    rows = (
-        (one.id, one.task.name, _state(one), minute(one.create_time), escape(one.error))
-        for one in answer.jobs
-    )
+    rows = ((one.id, one.task.name, _state(one), minute(one.create_time), one.error) for one in answer.jobs)
     print_table(("Id", "Task", "State", "Created", "Error"), rows, "No job has been started yet.")
 
 
@@ -69,7 +66,9 @@ def cancel(job_id: Annotated[str, typer.Argument(help="Id of the job.")], as_jso
     from boarfish.v1 import training_pb2
 
     with client() as boarfish:
-        job = boarfish.training.CancelTrainingJob(training_pb2.CancelTrainingJobRequest(id=job_id)).job
+        job = boarfish.training.CancelTrainingJob(
+            training_pb2.CancelTrainingJobRequest(request_id=uuid.uuid4().hex, id=job_id)
+        ).job
     if as_json:
         print_json(job)
     else:
