@@ -9,6 +9,7 @@ come as `boarfish.errors`. Both clients are built by the same code: only their c
 """
 
 import os
+import threading
 import uuid
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
@@ -70,6 +71,7 @@ class _Connections:
         self._deadline_s = deadline_s
         self._channels: dict[str, Any] = {}
         self._stubs: dict[str, Any] = {}
+        self._opening = threading.Lock()
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -80,11 +82,12 @@ class _Connections:
         return cls(*named)
 
     def _stub(self, name: str) -> Any:
-        if name not in self._stubs:
-            address = self.addresses[name]
-            self._channels[name] = channel = self._open(address)
-            self._stubs[name] = _STUBS[name](self._mapped(channel, address))
-        return self._stubs[name]
+        with self._opening:
+            if name not in self._stubs:
+                address = self.addresses[name]
+                self._channels[name] = channel = self._open(address)
+                self._stubs[name] = _STUBS[name](self._mapped(channel, address))
+            return self._stubs[name]
 
     def _open(self, address: str) -> Any:
         raise NotImplementedError

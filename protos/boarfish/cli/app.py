@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from boarfish.cli import audits, training
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import console, day, escape, fail, minute, number, print_json, print_table
+from boarfish.cli.output import console, day, fail, minute, number, print_json, print_table
 
 app = typer.Typer(
     name="boarfish",

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import BAD_ANSWER, console, day, escape, fail, minute, print_json, print_table
+from boarfish.cli.output import BAD_ANSWER, console, day, fail, minute, print_json, print_table
 
 if TYPE_CHECKING:
     from boarfish.v1 import monitoring_pb2

@@ -4,19 +4,20 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from boarfish import errors
 from boarfish.v1 import common_pb2
 
 console = Console(highlight=False)
-complaints = Console(stderr=True, highlight=False)
+complaints = Console(stderr=True, highlight=False, soft_wrap=True)
 
 BAD_ANSWER, BAD_INPUT, NO_ANSWER = 1, 2, 3
 
@@ -78,12 +79,7 @@ def explain(error: errors.BoarfishError) -> int:
     return BAD_ANSWER if isinstance(error, errors.Internal) else BAD_INPUT
 
 
-def escape(text: str) -> str:
-    """`text` with nothing that rich would take for markup."""
-    return text.replace("[", "\\[")
-
-
-def fail(message: str, status: int = BAD_INPUT) -> None:
+def fail(message: str, status: int = BAD_INPUT) -> NoReturn:
     """Prints why a command cannot go on and exits."""
     complaints.print(f"[red]Error:[/] {escape(message)}")
     sys.exit(status)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import BAD_ANSWER, console, escape, fail, minute, number, print_json, print_table
+from boarfish.cli.output import BAD_ANSWER, console, fail, minute, number, print_json, print_table
 
 if TYPE_CHECKING:
     from boarfish.client import Client
