@@ -230,11 +230,7 @@ class Column:
         return pa.array(values, pa.int64(), mask=missing | bad), bad
 
     def _check_texts(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        if not (
-            pa.types.is_string(array.type)
-            or pa.types.is_large_string(array.type)
-            or pa.types.is_string_view(array.type)
-        ):
+        if not _is_text(array.type):
             raise column_error(self.name, f"has Arrow type {array.type}; must hold texts (utf8)")
         array = array.cast(pa.utf8())
         missing = _null_mask(array)
@@ -262,11 +258,15 @@ def _kept_as_it_comes(name: str, array: pa.Array, allow_missing: bool) -> tuple[
             array = pc.if_else(pa.array(missing), pa.scalar(None, _FLOAT64), array)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         array = _as_times(name, array)
-    elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    elif _is_text(kind):
         array = array.cast(_UTF8)
     else:
         raise column_error(name, f"has Arrow type {kind}; must hold numbers, texts or times")
     return array, np.zeros(len(array), bool) if allow_missing else missing
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
 def _as_times(name: str, array: pa.Array) -> pa.Array:

@@ -8,6 +8,7 @@ rows, whatever has been compacted since, and a reader that has seen version N as
 N.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -57,11 +58,7 @@ class Lake:
         if urlparse(self.root).scheme not in ("", "file"):
             return self._remote_names(kind)
         folder = Path(self.root) / kind
-        return (
-            sorted(path.name for path in folder.iterdir() if (path / "_delta_log").is_dir())
-            if folder.is_dir()
-            else []
-        )
+        return sorted(path.name for path in folder.iterdir() if has_entries(path)) if folder.is_dir() else []
 
     def _remote_names(self, kind: TableKind) -> list[str]:
         from pyarrow import fs
@@ -246,6 +243,19 @@ class _Snapshot:
             for batch in batches:
                 if batch.num_rows:
                     yield batch
+
+
+def has_entries(folder: Path) -> bool:
+    """Whether the log of the table in `folder` says anything.
+
+    The log's folder comes before the first commit, and stays if that fails. Raises `PermissionError` when it
+    may not be read.
+    """
+    try:
+        with os.scandir(folder / "_delta_log") as entries:
+            return any(entry.name.endswith(".json") for entry in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def _bounds(version: int | None, after: int) -> Iterator[pc.Expression]:

@@ -29,9 +29,11 @@ _SHUT_WORDS = (
     "unable to open database",
 )
 RETRY_AFTER_S = 5.0
-DISK_FULL, FOLDER_NOT_WRITABLE = "DISK_FULL", "FOLDER_NOT_WRITABLE"
-STORAGE_REASONS = (DISK_FULL, FOLDER_NOT_WRITABLE)
-"""`ErrorInfo` reasons of what `storage_error` makes: they pass when someone sees to the disk."""
+DISK_FULL, FOLDER_NOT_WRITABLE, ROWS_MISSING = "DISK_FULL", "FOLDER_NOT_WRITABLE", "ROWS_MISSING"
+STORAGE_REASONS = (DISK_FULL, FOLDER_NOT_WRITABLE, ROWS_MISSING)
+"""`ErrorInfo` reasons that pass when someone sees to the disk. `storage_error` gives the first two;
+`ROWS_MISSING` is a table whose folder lacks what was acknowledged, such as a volume that is not mounted.
+"""
 
 
 def storage_error(error: BaseException, folder: Path | str) -> BoarfishError | None:

@@ -7,17 +7,20 @@ it from the log once, when it opens the table.
 """
 
 import contextlib
+import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from services.common.lake import SEQUENCE
+from services.common.lake import SEQUENCE, has_entries
 from services.ingestion import delta_log
 from services.ingestion.delta_log import DataFile, Metadata, Statistics, sync
 
@@ -29,6 +32,15 @@ _ROW_GROUP = 131_072
 _GROWTH = 2
 # Putting files together holds up the table's next commit: about a second for this many rows.
 _MANY_ROWS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows in a file on the disk that no entry of the log names yet, and the entry that will."""
+
+    file: DataFile
+    metadata: Metadata
+    actions: tuple[Mapping[str, Any], ...]
 
 
 class DeltaFile:
@@ -49,6 +61,9 @@ class DeltaFile:
         try:
             table = DeltaTable(str(self.folder))
         except TableNotFoundError:
+            # delta-rs says the same of a folder that it may not read.
+            if has_entries(self.folder):
+                raise
             self._note_strays()
             return
         # What is about to be believed may have been written, but not synced, when the last commit failed.
@@ -57,6 +72,10 @@ class DeltaFile:
         self._version = self._checkpoint = table.version()
         self._number = table.transaction_version(delta_log.WRITER) or 0
         self._note_strays()
+
+    def has_folders(self) -> bool:
+        """Whether the table's folders are there, which come before its first commit."""
+        return (self.folder / "_delta_log").is_dir()
 
     def committed(self) -> int:
         """Number of the writer's newest commit; 0 when there is none."""
@@ -74,12 +93,12 @@ class DeltaFile:
         """Columns of the table; `None` when it does not exist."""
         return self._metadata.schema if self._metadata is not None else None
 
-    def append(self, rows: pa.Table, number: int) -> None:
-        """Commits `rows` as the writer's commit `number`.
+    def prepare(self, rows: pa.Table) -> Prepared:
+        """Puts `rows` on the disk. `commit` makes them the table's, `discard` takes them away again.
 
         New columns become the table's in the same commit.
         """
-        actions = [delta_log.transaction(number)]
+        actions: list[Mapping[str, Any]] = []
         metadata = self._metadata
         if metadata is None:
             self._make_folders()
@@ -90,10 +109,18 @@ class DeltaFile:
             actions.append(metadata.action())
         file, statistics = self._write([rows])
         actions.append(delta_log.addition(file, statistics.as_json(), data_change=True))
-        delta_log.append_entry(self.folder, self._version + 1, "WRITE", actions)
-        self._metadata, self._number = metadata, number
-        self._version += 1
-        self._files.append(file)
+        return Prepared(file, metadata, tuple(actions))
+
+    def commit(self, prepared: Prepared, number: int) -> None:
+        """Makes prepared rows the table's newest, as the writer's commit `number`."""
+        self._append_entry("WRITE", [delta_log.transaction(number), *prepared.actions], prepared.file)
+        self._metadata, self._number = prepared.metadata, number
+        self._files.append(prepared.file)
+
+    def discard(self, file: DataFile) -> None:
+        """Removes a file that the log does not name."""
+        with contextlib.suppress(OSError):
+            (self.folder / file.name).unlink()
 
     def compact(self, small_bytes: int, limit: int) -> int:
         """Puts neighbouring small files together when there are more than `limit`; how many were replaced.
@@ -108,13 +135,19 @@ class DeltaFile:
             delta_log.addition(file, statistics.as_json(), data_change=False),
             *map(delta_log.removal, chosen),
         ]
-        delta_log.append_entry(self.folder, self._version + 1, "OPTIMIZE", actions)
-        self._version += 1
+        self._append_entry("OPTIMIZE", actions, file)
         place = self._files.index(chosen[0])
         self._files[place : place + len(chosen)] = [file]
         self._stray.update(dict.fromkeys((one.name for one in chosen), time.monotonic()))
-        self._remove_strays()
         return len(chosen)
+
+    def remove_strays(self) -> None:
+        """Removes files that the table has not consisted of for an hour."""
+        for name in [
+            name for name, since in self._stray.items() if time.monotonic() - since > KEEP_REMOVED_S
+        ]:
+            (self.folder / name).unlink(missing_ok=True)
+            del self._stray[name]
 
     def checkpoint(self) -> bool:
         """Sums the log up when it has grown by many entries, so that readers open it fast; whether it did."""
@@ -128,6 +161,17 @@ class DeltaFile:
         table.cleanup_metadata()
         self._checkpoint = self._version
         return True
+
+    def _append_entry(self, operation: str, actions: Sequence[Mapping[str, Any]], file: DataFile) -> None:
+        version = self._version + 1
+        try:
+            delta_log.append_entry(self.folder, version, operation, actions)
+        except BaseException:
+            # An entry that is there but may not be synced names the file; whoever opens the table finds out.
+            if _is_absent(delta_log.entry_path(self.folder, version)):
+                self.discard(file)
+            raise
+        self._version = version
 
     def _make_folders(self) -> None:
         log = self.folder / "_delta_log"
@@ -170,12 +214,16 @@ class DeltaFile:
             name: since for name, since in self._stray.items() if name not in known
         }
 
-    def _remove_strays(self) -> None:
-        for name in [
-            name for name, since in self._stray.items() if time.monotonic() - since > KEEP_REMOVED_S
-        ]:
-            (self.folder / name).unlink(missing_ok=True)
-            del self._stray[name]
+
+def _is_absent(path: Path) -> bool:
+    """Whether nothing is there; false when that cannot be told."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _to_put_together(files: Sequence[DataFile], small_bytes: int, limit: int) -> list[DataFile]:

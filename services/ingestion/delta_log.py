@@ -105,6 +105,11 @@ def removal(file: DataFile) -> dict[str, Any]:
     }
 
 
+def entry_path(folder: Path, version: int) -> Path:
+    """Where the log says what version `version` changed."""
+    return folder / "_delta_log" / f"{version:020d}.json"
+
+
 def append_entry(folder: Path, version: int, operation: str, actions: Iterable[Mapping[str, Any]]) -> None:
     """Makes `actions` version `version` of the table in `folder`, on disk when this returns.
 
@@ -119,7 +124,7 @@ def append_entry(folder: Path, version: int, operation: str, actions: Iterable[M
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.link(unfinished, log / f"{version:020d}.json")
+        os.link(unfinished, entry_path(folder, version))
     finally:
         unfinished.unlink(missing_ok=True)
     sync(log)

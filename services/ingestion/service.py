@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -11,25 +10,25 @@ import pyarrow as pa
 import sqlalchemy as sa
 from boarfish.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
 from boarfish.task_checks import check_task
-from boarfish.v1 import common_pb2, ingestion_pb2, ingestion_pb2_grpc, task_pb2
-from google.protobuf.struct_pb2 import Value
+from boarfish.v1 import ingestion_pb2, ingestion_pb2_grpc, task_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import pages
 from services.common.arrow_ipc import read_arrow
+from services.common.database import write_transaction
 from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
-from services.common.rows import RowSchema, canonical_text
-from services.common.storage import writing_to
+from services.common.rows import RowSchema
 from services.ingestion import tables
-from services.ingestion.events import LONGEST_ID, LONGEST_TEXT, check_events
-from services.ingestion.writer import Spooled, Written
+from services.ingestion.events import check_events
+from services.ingestion.labels import label_rows
+from services.ingestion.notes import Written
+from services.ingestion.writer import Spooled
 from services.ingestion.writers import Writers
 
 MAX_LISTED_REJECTIONS = 1000
 IN_FLIGHT = 16
 IN_FLIGHT_BYTES = 32 * 1024 * 1024
 READ_BYTES = 4 * 1024 * 1024
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 
 
 class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
@@ -117,7 +116,7 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     async def LogLabels(
         self, request: ingestion_pb2.LogLabelsRequest, context: Any
     ) -> ingestion_pb2.LogLabelsResponse:
-        rows = _labels(request)
+        rows = await asyncio.to_thread(label_rows, request)
         written = await self._writers.of(TableKind.LABELS, request.deployment).put(request.request_id, rows)
         return ingestion_pb2.LogLabelsResponse(accepted_count=written.row_count, duplicate=written.duplicate)
 
@@ -217,7 +216,7 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
                 "task": pa.array(
                     [request.task.SerializeToString() if request.HasField("task") else b""], pa.binary()
                 ),
-                "logged_time": _now(1),
+                "logged_time": pa.array([dt.datetime.now(dt.UTC)], pa.timestamp("us", "UTC")),
             }
         )
         written = await self._writers.of(TableKind.PROFILES, PROFILES).put(request.request_id, rows)
@@ -232,7 +231,7 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     def _create(self, request: ingestion_pb2.CreateDatasetRequest) -> None:
         task = request.task.SerializeToString(deterministic=True)
         query = sa.select(tables.datasets.c.task).where(tables.datasets.c.name == request.name)
-        with writing_to(self._lake.root), self._engine.begin() as connection:
+        with write_transaction(self._engine) as connection:
             present = connection.execute(query).scalar()
             if present is None:
                 now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
@@ -297,76 +296,6 @@ def _names_that_clash(task: task_pb2.Task) -> Iterator[FieldViolation]:
 
 def _events(request: ingestion_pb2.LogPredictionsRequest) -> pa.Table:
     return check_events(read_arrow(request.arrow_ipc, "arrow_ipc"))
-
-
-def _labels(request: ingestion_pb2.LogLabelsRequest) -> pa.Table:
-    """Labels as rows of the lake.
-
-    Raises `InvalidArgument` for a value that is no string, number or boolean.
-    """
-    if request.WhichOneof("labels") == "columns":
-        columns = request.columns
-        count = len(columns.prediction_ids)
-        ids, values = list(columns.prediction_ids), list(columns.values)
-        sources = [columns.source] * count
-        times = [_micros(columns, "columns")] * count
-        for index, (one, value) in enumerate(zip(ids, values, strict=True)):
-            if not 1 <= len(one) <= LONGEST_ID:
-                text = f"has {len(one)} characters; must have 1 to {LONGEST_ID}" if one else "is empty"
-                raise InvalidArgument.of(FieldViolation(f"columns.prediction_ids[{index}]", text))
-            if len(value) > LONGEST_TEXT:
-                text = f"has {len(value)} characters; must have at most {LONGEST_TEXT}"
-                raise InvalidArgument.of(FieldViolation(f"columns.values[{index}]", text))
-    else:
-        labels = request.rows.labels
-        count = len(labels)
-        ids = [label.prediction_id for label in labels]
-        values = [_label_text(label.value, index) for index, label in enumerate(labels)]
-        sources = [label.source for label in labels]
-        times = [_micros(label, f"rows.labels[{index}]") for index, label in enumerate(labels)]
-    names = [common_pb2.LabelSource.Name(source).removeprefix("LABEL_SOURCE_") for source in sources]
-    return pa.table(
-        {
-            "prediction_id": pa.array(ids, pa.utf8()),
-            "value": pa.array(values, pa.utf8()),
-            "source": pa.array(names, pa.utf8()),
-            "event_time": pa.array(times, pa.timestamp("us", "UTC")),
-            "logged_time": _now(count),
-            "simulation": pa.array([request.simulation] * count, pa.utf8()),
-        }
-    )
-
-
-def _label_text(value: Value, index: int) -> str:
-    kind = value.WhichOneof("kind")
-    if kind not in ("string_value", "number_value", "bool_value"):
-        raise InvalidArgument.of(
-            FieldViolation(
-                f"rows.labels[{index}].value",
-                "must be a string, a number or a boolean: the value of the target",
-            )
-        )
-    text = canonical_text(getattr(value, kind))
-    if len(text) > LONGEST_TEXT:
-        problem = f"has {len(text)} characters; must have at most {LONGEST_TEXT}"
-        raise InvalidArgument.of(FieldViolation(f"rows.labels[{index}].value", problem))
-    return text
-
-
-def _micros(message: Any, path: str) -> int:
-    """The event time of labels, or now, in microseconds since 1970."""
-    if not message.HasField("event_time"):
-        return time.time_ns() // 1000
-    given: Timestamp = message.event_time
-    if not (_FIRST_SECOND <= given.seconds <= _LAST_SECOND and 0 <= given.nanos < 1_000_000_000):
-        raise InvalidArgument.of(
-            FieldViolation(f"{path}.event_time", "must be a time of the years 1 to 9999")
-        )
-    return int(given.seconds) * 1_000_000 + given.nanos // 1000
-
-
-def _now(count: int) -> pa.Array:
-    return pa.array([dt.datetime.now(dt.UTC)] * count, pa.timestamp("us", "UTC"))
 
 
 def _timestamp(moment: dt.datetime) -> Timestamp:

@@ -4,12 +4,12 @@ disk.
 Rows that arrive while a commit is under way wait and go together in the next one (group commit). Exactly
 once: before a commit the requests that it holds are noted in ingestion's database under the commit's number;
 the Delta commit carries the same number. After a crash the table says which number was committed last, and
-notes of later numbers are struck out, so a caller that sends again is written if and only if it was not
-before.
+notes of later numbers do not count, so a caller that sends again is written if and only if it was not
+before. A note is made when the one before has come true: a table that is more than one number behind has
+lost rows, and nothing is written to it until they are back.
 """
 
 import asyncio
-import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,28 +18,25 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import sqlalchemy as sa
-from boarfish.errors import BoarfishError, FieldViolation, InvalidArgument, ResourceExhausted
+from boarfish.errors import (
+    BoarfishError,
+    FailedPrecondition,
+    FieldViolation,
+    InvalidArgument,
+    ResourceExhausted,
+)
 
 from services.common.lake import SEQUENCE
-from services.common.storage import writing_to
-from services.ingestion import tables
+from services.common.storage import ROWS_MISSING, writing_to
 from services.ingestion.delta import DeltaFile
+from services.ingestion.notes import Notes, Written
 from services.ingestion.settings import IngestionSettings
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 0.5
-
-
-@dataclass(frozen=True)
-class Written:
-    """Where a request's rows stand: the table's version that holds them, their number, and whether they
-    stood there before.
-    """
-
-    last_sequence: int
-    row_count: int
-    duplicate: bool
+# One query names the requests of a group; SQLite's own bound is 32,766 values.
+MOST_PUTS = 10_000
 
 
 @dataclass
@@ -86,12 +83,13 @@ class TableWriter:
     def __init__(self, name: str, folder: Path, engine: sa.Engine, settings: IngestionSettings) -> None:
         self.name = name
         self._delta = DeltaFile(folder)
-        self._engine = engine
+        self._notes = Notes(name, engine)
         self._settings = settings
         self._waiting: list[_Put] = []
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._ready = False
+        self._noted = 0
         self._number = 0
         self._last_sequence = 0
         self._offsets: dict[str, int] = {}
@@ -142,7 +140,7 @@ class TableWriter:
         rows, count = 0, 0
         for put in self._waiting:
             rows += put.rows.num_rows
-            if count and rows > self._settings.group_rows:
+            if count and (rows > self._settings.group_rows or count >= MOST_PUTS):
                 break
             count += 1
         group, self._waiting = self._waiting[:count], self._waiting[count:]
@@ -171,32 +169,41 @@ class TableWriter:
         with writing_to(self._delta.folder):
             self._recover()
             kept, schema = self._sort_out(group)
-            if kept:
+            if not kept:
+                return
+            try:
                 self._write(kept, schema)
+            except FileNotFoundError:
+                self._recover()  # says so when the folder has gone
+                raise
 
     def _recover(self) -> None:
         """Makes memory and database agree with the table, which alone says what was committed."""
         if self._ready:
             return
         self._delta.open()
-        self._number = self._delta.committed()
-        self._last_sequence = self._delta.row_count()
-        with self._engine.begin() as connection:
-            for table, column in (
-                (tables.requests, tables.requests.c.commit_number),
-                (tables.offsets, tables.offsets.c.commit_number),
-                (tables.commits, tables.commits.c.number),
-            ):
-                connection.execute(
-                    table.delete().where(table.c.table_name == self.name, column > self._number)
-                )
-            query = (
-                sa.select(tables.offsets.c.spool_id, sa.func.max(tables.offsets.c.spool_offset))
-                .where(tables.offsets.c.table_name == self.name)
-                .group_by(tables.offsets.c.spool_id)
-            )
-            self._offsets = {spool: int(offset) for spool, offset in connection.execute(query)}
+        number = self._delta.committed()
+        self._noted = self._notes.newest()
+        self._require_whole(number)
+        self._offsets = self._notes.offsets(number)
+        self._number, self._last_sequence = number, self._delta.row_count()
         self._ready = True
+
+    def _require_whole(self, number: int) -> None:
+        """Refuses a table whose newest commit, `number`, is older than one that has been made."""
+        certain = max(self._number, self._noted - 1)
+        if number < certain or (self._noted and not self._delta.has_folders()):
+            raise FailedPrecondition(
+                f"{self._delta.folder} lacks rows that were acknowledged: it holds {number} commits of at "
+                f"least {max(certain, 1)}. Bring the folder back as it was; the service goes on by itself.",
+                reason=ROWS_MISSING,
+                metadata={"folder": str(self._delta.folder)},
+            )
+        if number > self._noted:
+            logger.warning(
+                "the database is older than the table: what was written since may be written again",
+                extra={"table": self.name, "commits": number, "noted": self._noted},
+            )
 
     def _sort_out(self, group: Sequence[_Put]) -> tuple[list[_Put], pa.Schema]:
         """The puts that are new and fit the table, and the schema that holds them all.
@@ -204,7 +211,7 @@ class TableWriter:
         What was written before is marked as a duplicate; what clashes with the table's types gets an error
         of its own.
         """
-        known = self._known([put.request_id for put in group if put.request_id])
+        known = self._notes.known([put.request_id for put in group if put.request_id], self._number)
         offsets = dict(self._offsets)
         present = self._delta.schema()
         fields = {one.name: one for one in present if one.name != SEQUENCE} if present is not None else {}
@@ -232,73 +239,25 @@ class TableWriter:
                     known[put.request_id] = Written(sequence, count, duplicate=True)
         return kept, pa.schema(list(fields.values()))
 
-    def _known(self, request_ids: Sequence[str]) -> dict[str, Written]:
-        if not request_ids:
-            return {}
-        table = tables.requests
-        query = sa.select(table).where(table.c.table_name == self.name, table.c.request_id.in_(request_ids))
-        with self._engine.connect() as connection:
-            return {
-                row.request_id: Written(row.last_sequence, row.row_count, duplicate=True)
-                for row in connection.execute(query)
-            }
-
     def _write(self, kept: Sequence[_Put], schema: pa.Schema) -> None:
         table = pa.concat_tables([_cast(put.rows, schema) for put in kept])
         first, number = self._last_sequence + 1, self._number + 1
         last = first + table.num_rows - 1
         table = table.append_column(SEQUENCE, pa.array(np.arange(first, last + 1)))
         self._ready = False  # when one of the next steps fails, the next commit looks at the disk first
-        self._note(kept, number, last)
-        self._delta.append(table, number)
+        prepared = self._delta.prepare(table)
+        try:
+            requests = {put.request_id: put.written for put in kept if put.request_id and put.written}
+            offsets = {put.spool_id: put.offset for put in kept if put.spool_id}
+            self._notes.add(number, last, requests, offsets, again=self._noted >= number)
+            self._noted = number
+        except BaseException:
+            self._delta.discard(prepared.file)
+            raise
+        self._delta.commit(prepared, number)
         self._number, self._last_sequence = number, last
-        self._offsets.update({put.spool_id: put.offset for put in kept if put.spool_id})
+        self._offsets.update(offsets)
         self._ready = True
-
-    def _note(self, kept: Sequence[_Put], number: int, last_sequence: int) -> None:
-        requests = [
-            {
-                "table_name": self.name,
-                "request_id": put.request_id,
-                "commit_number": number,
-                "last_sequence": put.written.last_sequence,
-                "row_count": put.written.row_count,
-            }
-            for put in kept
-            if put.request_id and put.written
-        ]
-        now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-        commit = {
-            "table_name": self.name,
-            "number": number,
-            "last_sequence": last_sequence,
-            "create_time": now,
-        }
-        offsets = tables.offsets
-        with self._engine.begin() as connection:
-            connection.execute(tables.commits.insert(), commit)
-            if requests:
-                connection.execute(tables.requests.insert(), requests)
-            for spool_id, offset in {put.spool_id: put.offset for put in kept if put.spool_id}.items():
-                mine = (offsets.c.table_name == self.name) & (offsets.c.spool_id == spool_id)
-                connection.execute(
-                    offsets.delete().where(
-                        mine, offsets.c.commit_number < self._offset_floor(connection, mine)
-                    )
-                )
-                connection.execute(
-                    offsets.insert().values(
-                        table_name=self.name, spool_id=spool_id, commit_number=number, spool_offset=offset
-                    )
-                )
-
-    @staticmethod
-    def _offset_floor(connection: sa.Connection, mine: sa.ColumnElement[bool]) -> int:
-        """The newest commit that certainly holds this spool's rows: its note must stay if the commit now
-        noted fails.
-        """
-        query = sa.select(sa.func.max(tables.offsets.c.commit_number)).where(mine)
-        return int(connection.execute(query).scalar() or 0)
 
     def _tidy(self) -> None:
         """Puts small files together and sums the log up when either is due.
@@ -310,6 +269,7 @@ class TableWriter:
         try:
             replaced = self._delta.compact(self._settings.small_file_bytes, self._settings.small_file_limit)
             self._delta.checkpoint()
+            self._delta.remove_strays()
         except Exception as error:
             self._ready = False  # the next commit looks at the disk first
             logger.warning("tidying failed", extra={"table": self.name, "error": str(error)})

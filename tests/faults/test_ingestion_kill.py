@@ -7,23 +7,18 @@ what was not acknowledged. `BOARFISH_FAULT_POINTS` kills (12 when it is not set)
 import asyncio
 import os
 import random
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import grpc
 import pyarrow as pa
 import pytest
 from boarfish.client import AsyncClient
 from boarfish.errors import DeadlineExceeded, Internal, Unavailable
 from boarfish.v1 import ingestion_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.lake import SEQUENCE, Lake, TableKind
-from services.common.processes import ended_with_parent, stop_group
 from services.common.settings import Settings
+from tests.faults.ingestion_process import Service
 from tests.integration.ingestion.running_ingestion import (
     employment,
     events,
@@ -34,66 +29,6 @@ from tests.integration.ingestion.running_ingestion import (
 )
 
 POINTS = int(os.environ.get("BOARFISH_FAULT_POINTS", "12"))
-
-
-class Service:
-    """Ingestion on a free port, over one home."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._child: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        """Starts it and waits until it is ready."""
-        self.settings.logs_path.mkdir(parents=True, exist_ok=True)
-        values = self.settings.model_dump(exclude_defaults=True)
-        environment = {f"BOARFISH_{key.upper()}": str(value) for key, value in values.items()}
-        # Small bounds, so that kills also meet compactions.
-        environment |= {"BOARFISH_SMALL_FILE_LIMIT": "6"}
-        with (self.settings.logs_path / "ingestion.log").open("ab") as log:
-            self._child = subprocess.Popen(
-                ended_with_parent([sys.executable, "-m", "services.ingestion"]),
-                stdout=log, stderr=log, start_new_session=True, env={**os.environ, **environment},
-            )  # fmt: skip
-        deadline = time.monotonic() + 40
-        async with grpc.aio.insecure_channel(self.settings.ingestion_address) as channel:
-            while time.monotonic() < deadline:
-                try:
-                    request = health_pb2.HealthCheckRequest()
-                    answer = await health_pb2_grpc.HealthStub(channel).Check(
-                        request, timeout=2, wait_for_ready=True
-                    )
-                except grpc.aio.AioRpcError:
-                    continue
-                if answer.status == health_pb2.HealthCheckResponse.SERVING:
-                    return
-                await asyncio.sleep(0.05)
-        raise AssertionError((self.settings.logs_path / "ingestion.log").read_text()[-2000:])
-
-    def kill(self) -> None:
-        """`kill -9`."""
-        assert self._child is not None
-        self._child.kill()
-        self._child.wait()
-
-    def stop(self) -> None:
-        """Stops it."""
-        if self._child is not None and self._child.poll() is None:
-            stop_group(self._child, 20.0)
-
-    def log(self) -> str:
-        """What it wrote."""
-        return (self.settings.logs_path / "ingestion.log").read_text()
-
-
-@pytest.fixture
-async def service(settings: Settings) -> AsyncIterator[Service]:
-    running = Service(settings)
-    try:
-        await running.start()
-        yield running
-    finally:
-        running.stop()
 
 
 class Callers:
@@ -185,6 +120,16 @@ def _of_a_broken_connection(error: Internal | asyncio.CancelledError) -> bool:
         return error.message == "Internal error from Core"
     this = asyncio.current_task()
     return this is not None and not this.cancelling()
+
+
+@pytest.fixture
+async def service(settings: Settings) -> AsyncIterator[Service]:
+    running = Service(settings)
+    try:
+        await running.start()
+        yield running
+    finally:
+        running.stop()
 
 
 @pytest.mark.timeout(3600)

@@ -1,6 +1,7 @@
 """Every RPC of ingestion through a real server and the client."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,13 @@ def test_datasets_are_created_once_and_listed_by_page(client: Client) -> None:
     assert names == ["a", "b", "c", "people"]
     with pytest.raises(InvalidArgument, match="page_token"):
         stub.ListDatasets(ingestion_pb2.ListDatasetsRequest(page_token="made up"))
+
+
+def test_callers_who_create_the_same_dataset_at_once_all_get_it(client: Client) -> None:
+    wish = ingestion_pb2.CreateDatasetRequest(name="same", task=employment())
+    with ThreadPoolExecutor(12) as pool:
+        made = list(pool.map(lambda _: client.ingestion.CreateDataset(wish).dataset, range(24)))
+    assert all(one == made[0] for one in made)
 
 
 def test_records_are_versioned_and_read_back(client: Client) -> None:

@@ -106,6 +106,8 @@ def test_one_object_a_table_and_names_sorted(tmp_path: Path) -> None:
     lake = Lake(tmp_path)
     assert lake.table(TableKind.LABELS, "a") is lake.table(TableKind.LABELS, "a")
     (tmp_path / "labels" / "not-a-table").mkdir(parents=True)
+    (tmp_path / "labels" / "first-commit-failed" / "_delta_log").mkdir(parents=True)
+    assert not lake.table(TableKind.LABELS, "first-commit-failed").exists()
     for name in ("b", "a"):
         write_deltalake(str(tmp_path / "labels" / name), pa.table({"_sequence": [1]}))
     assert lake.names(TableKind.LABELS) == ["a", "b"]

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,16 @@ import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 from boarfish.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, to_status
+from deltalake.exceptions import TableNotFoundError
 from google.rpc import error_details_pb2
 
 from services.common.database import open_database
 from services.common.lake import Lake, LakeTable, TableKind
-from services.ingestion import delta, delta_log, tables
+from services.common.storage import ROWS_MISSING
+from services.ingestion import delta, delta_log, tables, writer
+from services.ingestion.notes import Notes, Written
 from services.ingestion.settings import IngestionSettings
-from services.ingestion.writer import Spooled, TableWriter, Written
+from services.ingestion.writer import Spooled, TableWriter
 
 MIGRATIONS = Path(delta.__file__).parent / "migrations"
 
@@ -208,6 +212,7 @@ async def test_a_disk_that_fails_is_named_and_the_writer_goes_on(
     assert await bench.writer.put("two", rows("b")) == Written(2, 1, duplicate=False)
     assert bench.values() == ["a", "b"]
     assert not list((bench.folder / "_delta_log").glob(".*.tmp"))
+    assert len(list(bench.folder.glob("part-*"))) == 2
 
 
 async def test_a_commit_that_was_made_but_not_synced_is_not_made_twice(
@@ -229,6 +234,96 @@ async def test_a_commit_that_was_made_but_not_synced_is_not_made_twice(
     assert bench.values() == ["a", "b"]
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("commits", [1, 3])
+async def test_a_folder_that_is_away_for_a_while_costs_nothing(
+    bench: Bench, *, commits: int, restarted: bool
+) -> None:
+    for number in range(commits):
+        await bench.writer.put(str(number), rows(str(number)))
+    away = bench.folder.with_name("away")
+    bench.folder.rename(away)
+    if restarted:
+        await bench.stop()
+        bench.start()
+    for _ in range(2):
+        with pytest.raises(FailedPrecondition, match="lacks rows that were acknowledged") as caught:
+            await bench.writer.put("new", rows("new"))
+        assert caught.value.reason == ROWS_MISSING
+        assert str(bench.folder) in caught.value.message
+    assert not bench.folder.exists()
+    away.rename(bench.folder)
+    assert (await bench.writer.put("0", rows("0"))).duplicate
+    assert not (await bench.writer.put("new", rows("new"))).duplicate
+    assert bench.values() == [*map(str, range(commits)), "new"]
+
+
+async def test_a_table_that_has_lost_its_newest_commits_is_left_alone(bench: Bench) -> None:
+    for number in range(4):
+        await bench.writer.put(str(number), rows(str(number)))
+    await bench.stop()
+    log = bench.folder / "_delta_log"
+    for version in (2, 3):
+        (log / f"{version:020d}.json").rename(log / f"{version}.away")
+    bench.start()
+    with pytest.raises(FailedPrecondition, match="holds 2 commits of at least 3"):
+        await bench.writer.put("new", rows("new"))
+    for version in (2, 3):
+        (log / f"{version}.away").rename(log / f"{version:020d}.json")
+    assert await bench.writer.put("new", rows("new")) == Written(5, 1, duplicate=False)
+    assert (await bench.writer.put("3", rows("3"))).duplicate
+
+
+async def test_a_folder_that_may_not_be_read_is_not_taken_for_a_new_table(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.writer.put("one", rows("a"))
+    await bench.stop()
+    bench.start()
+
+    def not_found(_: str) -> None:
+        raise TableNotFoundError("does not exist or you don't have access")
+
+    def shut(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(delta, "DeltaTable", not_found)
+        broken.setattr(delta, "has_entries", shut)
+        with pytest.raises(FailedPrecondition, match="cannot be written"):
+            await bench.writer.put("one", rows("a"))
+    assert (await bench.writer.put("one", rows("a"))).duplicate
+    assert bench.values() == ["a"]
+
+
+async def test_a_database_that_cannot_be_written_is_named_and_leaves_no_file_behind(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.writer.put("one", rows("a"))
+
+    def full(*_: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Notes, "_add_offset", full)
+        with pytest.raises(ResourceExhausted) as caught:
+            await bench.writer.put_spooled(Spooled(), "spool", 1, rows("b"))
+    assert caught.value.metadata["folder"] == str(bench.settings.home)
+    assert len(list(bench.folder.glob("part-*"))) == 1
+    assert not (await bench.writer.put_spooled(Spooled(), "spool", 1, rows("b"))).duplicate
+    assert bench.values() == ["a", "b"]
+
+
+async def test_many_requests_go_in_groups_that_a_query_can_name(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "MOST_PUTS", 10)
+    await asyncio.gather(*(bench.writer.put(str(number), rows(str(number))) for number in range(25)))
+    assert bench.values() == [str(number) for number in range(25)]
+    with bench.engine.connect() as connection:
+        assert len(connection.execute(sa.select(tables.commits)).all()) == 3
+
+
 async def test_a_notice_without_a_commit_is_struck_out(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await bench.writer.put("one", rows("a"))
     with monkeypatch.context() as broken:
@@ -236,7 +331,7 @@ async def test_a_notice_without_a_commit_is_struck_out(bench: Bench, monkeypatch
         def dies(*_: Any) -> None:
             raise OSError(errno.ENOSPC, "full")
 
-        broken.setattr(delta.DeltaFile, "append", dies)
+        broken.setattr(delta.DeltaFile, "commit", dies)
         with pytest.raises(ResourceExhausted):
             await bench.writer.put("two", rows("b"))
     await bench.stop()
@@ -247,14 +342,14 @@ async def test_a_notice_without_a_commit_is_struck_out(bench: Bench, monkeypatch
 async def test_one_poisoned_put_does_not_take_the_others_along(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = delta.DeltaFile.append
+    real = delta.DeltaFile.prepare
 
-    def fails_for_poison(self: delta.DeltaFile, table: pa.Table, number: int) -> None:
+    def fails_for_poison(self: delta.DeltaFile, table: pa.Table) -> delta.Prepared:
         if "poison" in table["value"].to_pylist():
             raise RuntimeError("cannot be written")
-        real(self, table, number)
+        return real(self, table)
 
-    monkeypatch.setattr(delta.DeltaFile, "append", fails_for_poison)
+    monkeypatch.setattr(delta.DeltaFile, "prepare", fails_for_poison)
     answers = await asyncio.gather(
         bench.writer.put("one", rows("a")),
         bench.writer.put("two", rows("poison")),
