@@ -42,6 +42,9 @@ def show_alert(alert: monitoring_pb2.Alert, *, expanded: bool) -> None:
                         st.error("Please give your name: the ledger records who acknowledged an alert.")
                     else:
                         queries.acknowledge(alert.id, person.strip(), note.strip())
+                        st.session_state["noted"] = (
+                            f"Noted: {person.strip()} has seen it. It stands in the ledger."
+                        )
                         st.rerun()
 
 
@@ -100,6 +103,8 @@ def main() -> None:
         f"When it was trained, {percent(reference)} of its decisions were right{change}."
     )
 
+    if noted := st.session_state.pop("noted", ""):
+        st.success(noted)
     found = queries.alerts(name)
     needing = [alert for alert in found if alert.state == monitoring_pb2.ALERT_STATE_OPEN]
     st.header("What needs a person now")

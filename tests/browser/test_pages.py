@@ -56,6 +56,11 @@ def visit(page: Page, title: str) -> None:
     settled(page)
 
 
+def unfold(page: Page, title: str) -> None:
+    """Opens the alert whose title holds `title`."""
+    page.get_by_test_id("stExpander").filter(has_text=title).locator("summary").first.click()
+
+
 def keep_picture(page: Page, name: str) -> None:
     folder = os.environ.get("BOARFISH_SCREENSHOTS")
     if folder:
@@ -68,6 +73,7 @@ def test_overview_says_what_needs_a_person(page):
     settled(page)
     expect(page.get_by_text("People predicted", exact=True)).to_be_visible()
     expect(page.get_by_text("20,890").first).to_be_visible()
+    unfold(page, "DIS moved")
     expect(page.get_by_text("simulated incident: disability-code-swap").first).to_be_visible()
     keep_picture(page, "overview")
 
@@ -79,7 +85,11 @@ def test_an_alert_is_acknowledged_by_name(page):
     expect(page.get_by_text("Please give your name")).to_be_visible()
     alert.get_by_label("Your name").fill("Ada")
     alert.get_by_label("What you found or will do").fill("The file is sorted that way")
+    title = alert.locator("summary").inner_text().split("—")[0].strip()[-40:]
     alert.get_by_role("button", name="Acknowledge").click()
+    expect(page.get_by_text("Noted: Ada has seen it")).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    unfold(page, title)
     expect(page.get_by_text("Acknowledged by Ada: The file is sorted that way").first).to_be_visible(
         timeout=PATIENCE_MS
     )
@@ -89,7 +99,7 @@ def test_model_rot_shows_accuracy_and_names_the_inputs_that_moved(page):
     visit(page, "Model rot")
     expect(page.get_by_text("Is it still right?")).to_be_visible()
     expect(page.get_by_text("some input had moved")).to_contain_text("DIS")
-    assert page.locator(".js-plotly-plot").count() == 3
+    expect(page.locator(".js-plotly-plot")).to_have_count(3, timeout=PATIENCE_MS)
     keep_picture(page, "model-rot")
 
 
