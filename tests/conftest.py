@@ -1,5 +1,6 @@
 """What tests of every kind share: settings with a test's own folder and free ports."""
 
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,14 @@ from services.common.settings import SERVICES, Settings
 from tests.story import story
 
 __all__ = ["story"]
+
+
+def pytest_configure() -> None:
+    """Hears Ctrl-C and a hang-up again: a run that was started in the background has them ignored, and what the
+    tests start would inherit that.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -93,8 +93,11 @@ def test_metrics_are_shown_to_prometheus(settings: Settings, free_port: Callable
     with launch(settings.model_copy(update={"ingestion_metrics_address": metrics})) as process:
         try:
             wait_serving(settings)
-            with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
-                text = answer.read().decode()
+            # A call is counted when it has ended, which may be just after its answer came.
+            deadline, text = time.monotonic() + 10, ""
+            while 'boarfish_calls_total{code="' not in text and time.monotonic() < deadline:
+                with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=5) as answer:
+                    text = answer.read().decode()
             assert 'boarfish_calls_total{code="' in text
             assert 'method="/grpc.health.v1.Health/Watch",service="ingestion"}' in text
             assert "process_resident_memory_bytes" in text
