@@ -14,7 +14,7 @@ __all__ = ["story"]
 
 
 def pytest_configure() -> None:
-    """Hears Ctrl-C and a hang-up again: a run in the background ignores them, and what it starts would too."""
+    """Hears Ctrl-C and a hang-up again: a run in the background ignores them, and so would its children."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
