@@ -84,7 +84,8 @@ def _say_what_next(settings: Settings, console: Console) -> None:
         f"terminal):\n"
         f"  .venv/bin/boarfish status\n"
         f"  .venv/bin/boarfish predict {NAME} --input examples/employment/row.json --at 2018-12-31\n"
-        f"  .venv/bin/boarfish ledger verify\n"
+        f"  .venv/bin/boarfish ledger verify\n",
+        soft_wrap=True,
     )
     if not _wanted("EXIT"):
         console.print("Running. Ctrl-C stops everything.")
