@@ -8,6 +8,7 @@ when nothing answers. `Predict` is not: a person predicted twice would have two 
 import asyncio
 import json
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -70,7 +71,7 @@ OPTIONS = [
 ]
 
 
-class _MappingChannel:
+class _MappingChannel(ABC):
     """What a generated stub needs of a channel; each call goes through `_once` or `_many`."""
 
     def __init__(self, channel: Any, address: str, deadline_s: float) -> None:
@@ -107,11 +108,13 @@ class _MappingChannel:
         """What gRPC's core calls an internal error when a server dies in the middle of a call."""
         return Unavailable(f"The connection to {self._address} broke.", reason="CONNECTION_BROKEN")
 
+    @abstractmethod
     def _once(self, call: Callable[..., Any], deadline_s: float | None) -> Callable[..., Any]:
-        raise NotImplementedError
+        """Wraps a call; see the two kinds of channel below."""
 
+    @abstractmethod
     def _many(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        raise NotImplementedError
+        """Wraps a call; see the two kinds of channel below."""
 
 
 class BlockingChannel(_MappingChannel):

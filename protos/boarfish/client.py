@@ -11,6 +11,7 @@ come as `boarfish.errors`. Both clients are built by the same code: only their c
 import os
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -50,7 +51,7 @@ _STUBS: dict[str, Any] = {
 }
 
 
-class _Connections:
+class _Connections(ABC):
     """Opens a channel to a service when it is first used."""
 
     def __init__(
@@ -89,11 +90,13 @@ class _Connections:
                 self._stubs[name] = _STUBS[name](self._mapped(channel, address))
             return self._stubs[name]
 
+    @abstractmethod
     def _open(self, address: str) -> Any:
-        raise NotImplementedError
+        """What a client of its kind opens and calls through."""
 
+    @abstractmethod
     def _mapped(self, channel: Any, address: str) -> Any:
-        raise NotImplementedError
+        """What a client of its kind opens and calls through."""
 
 
 class Client(_Connections):
