@@ -1,5 +1,5 @@
-"""What each kind of model can be told. Each class mirrors a plan of `boarfish.v1.TrainingPlan` field by field:
-same names, and ranges as stated there.
+"""What each kind of model can be told. Each class mirrors a plan of `boarfish.v1.TrainingPlan` field by
+field: same names, and ranges as stated there.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,8 @@ class FitConfig:
     batch_size: int = 64
     # Peak of the schedule for the last parameter group; 0: what the learning-rate finder suggests.
     learning_rate: float = 0.0
-    # The first group (the deepest) learns with the peak divided by this; those between in equal ratios. 1: all alike.
+    # The first group (the deepest) learns with the peak divided by this; those between in equal ratios. 1:
+    # all alike.
     rate_division: float = 1.0
     weight_decay: float = 0.01
     # "adamw", "adam", "sgd", "momentum", "rmsprop".
@@ -30,7 +31,8 @@ class FitConfig:
     precision: str = "auto"
     # "auto", "on", "off": torch.compile.
     compile: str = "auto"
-    # Processes that train together on this machine, by torchrun; 1: this one. Each takes its part of every batch.
+    # Processes that train together on this machine, by torchrun; 1: this one. Each takes its part of every
+    # batch.
     process_count: int = 1
 
 
@@ -188,7 +190,8 @@ class LanguageModelConfig:
 
     fit: FitConfig = field(default_factory=FitConfig)
     encoder: AwdLstmConfig = field(default_factory=AwdLstmConfig)
-    # Weights of an earlier language model, in the folder of weights or a model version's id; empty: from scratch.
+    # Weights of an earlier language model, in the folder of weights or a model version's id; empty: from
+    # scratch.
     weights: str = ""
 
 

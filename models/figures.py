@@ -1,7 +1,7 @@
 """What a look inside a model gives: figures as data, which a page draws and a file keeps.
 
-A figure has a title, one sentence that says in plain words what is seen, and one body. Bodies are few and general,
-so that a page that can draw them can draw whatever a model's kind has to show.
+A figure has a title, one sentence that says in plain words what is seen, and one body. Bodies are few and
+general, so that a page that can draw them can draw whatever a model's kind has to show.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,9 @@ class Bars:
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines over one axis. `x` increases; each of `lines` is a name and one value a place of `x`, NaN for none."""
+    """Lines over one axis. `x` increases; each of `lines` is a name and one value a place of `x`, NaN for
+    none.
+    """
 
     x: tuple[float, ...]
     lines: tuple[tuple[str, tuple[float, ...]], ...]
@@ -78,8 +80,8 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Dendrogram:
-    """A tree that joins names: each merge is the two clusters joined (names first, then merges, by place) and the
-    height at which they are, as `scipy.cluster.hierarchy.linkage` gives it.
+    """A tree that joins names: each merge is the two clusters joined (names first, then merges, by place) and
+    the height at which they are, as `scipy.cluster.hierarchy.linkage` gives it.
     """
 
     names: tuple[str, ...]

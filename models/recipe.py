@@ -1,7 +1,7 @@
 """What every kind of model has in common: how it is made from tables, and what can be asked of it afterwards.
 
-A recipe is a kind of model with its settings (`models.configs`); `fit` makes a fitted model of it from two tables
-with the task's columns. Training services know these two protocols and no kind of model by name.
+A recipe is a kind of model with its settings (`models.configs`); `fit` makes a fitted model of it from two
+tables with the task's columns. Training services know these two protocols and no kind of model by name.
 """
 
 from collections.abc import Callable
@@ -24,9 +24,9 @@ REGRESSION, SEGMENTATION, LANGUAGE = "regression", "segmentation", "language"
 
 @dataclass(frozen=True)
 class Input:
-    """A model input. `type`: "numeric" (float64), "code" (int64), "category" (utf8), "time" (timestamp[us, UTC]),
-    "text" (utf8), "image" (binary: PNG, JPEG, GIF, WebP, BMP), "audio" (binary: WAV), "series" (list<float32>),
-    "bytes" (binary, looked at as a grey picture).
+    """A model input. `type`: "numeric" (float64), "code" (int64), "category" (utf8), "time" (timestamp[us,
+    UTC]), "text" (utf8), "image" (binary: PNG, JPEG, GIF, WebP, BMP), "audio" (binary: WAV), "series"
+    (list<float32>), "bytes" (binary, looked at as a grey picture).
     """
 
     name: str
@@ -37,11 +37,11 @@ class Input:
 class Target:
     """What is predicted.
 
-    BINARY: column `names[0]` holds `positive_value` or `negative_value` as text. MULTICLASS: one of `classes`, as
-    text. MULTILABEL: any of `classes` joined by `separator`, "" for none. REGRESSION: a number in each of `names`,
-    within `minimum` and `maximum` where those are set; `logarithmic`: its logarithm is what is learnt; `points`:
-    `names` are x and y of points in turn, in pixels of the picture. SEGMENTATION: a grey PNG of the picture's size
-    whose pixels are places in `classes`. LANGUAGE: none.
+    BINARY: column `names[0]` holds `positive_value` or `negative_value` as text. MULTICLASS: one of
+    `classes`, as text. MULTILABEL: any of `classes` joined by `separator`, "" for none. REGRESSION: a number
+    in each of `names`, within `minimum` and `maximum` where those are set; `logarithmic`: its logarithm is
+    what is learnt; `points`: `names` are x and y of points in turn, in pixels of the picture. SEGMENTATION: a
+    grey PNG of the picture's size whose pixels are places in `classes`. LANGUAGE: none.
     """
 
     names: tuple[str, ...] = ()
@@ -77,8 +77,9 @@ class Problem:
 
 @dataclass(frozen=True)
 class FitContext:
-    """What surrounds a fit. `device`: "cuda", "cpu", ...; `None`: the GPU where there is one. `weights` is the file
-    or folder that the plan's `weights` named, `None` without. `threads` are the CPU threads that may be used.
+    """What surrounds a fit. `device`: "cuda", "cpu", ...; `None`: the GPU where there is one. `weights` is
+    the file or folder that the plan's `weights` named, `None` without. `threads` are the CPU threads that may
+    be used.
     """
 
     seed: int = 0
@@ -94,8 +95,8 @@ class FitContext:
 class Assessment:
     """How good a model is on the validation rows. `metrics` by name; `comparison` is with the trivial rule.
 
-    `score`: BINARY alone, the positive class's probability, float32 `(N,)` in the order of the validation rows, NaN
-    for one that could not be read.
+    `score`: BINARY alone, the positive class's probability, float32 `(N,)` in the order of the validation
+    rows, NaN for one that could not be read.
     """
 
     metrics: dict[str, Estimate]
