@@ -116,6 +116,102 @@ class DatasetVersion(_message.Message):
 Global___DatasetVersion: _TypeAlias = DatasetVersion  # noqa: Y015
 
 @_typing.final
+class Amendment(_message.Message):
+    """What is to become of one row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_ID_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    DELETE_FIELD_NUMBER: _builtins.int
+    row_id: _builtins.str
+    """The row, by the text of its value in the task's id column. All rows that bear it are amended."""
+    label: _builtins.str
+    """The target's new value, as canonical text."""
+    delete: _builtins.bool
+    """True: the row is no more."""
+    def __init__(
+        self,
+        *,
+        row_id: _builtins.str = ...,
+        label: _builtins.str = ...,
+        delete: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "delete", b"delete", "label", b"label"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "delete", b"delete", "label", b"label", "row_id", b"row_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["label", "delete"]  # noqa: Y015
+    _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
+
+Global___Amendment: _TypeAlias = Amendment  # noqa: Y015
+
+@_typing.final
+class AmendRecordsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    AMENDMENTS_FIELD_NUMBER: _builtins.int
+    AMENDED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Sent again with the same id, nothing more is done."""
+    dataset: _builtins.str
+    """Its task must name an id column."""
+    amended_by: _builtins.str
+    """Who decided, and why."""
+    reason: _builtins.str
+    @_builtins.property
+    def amendments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Amendment]:
+        """At most one a row. INVALID_ARGUMENT, and nothing is amended, when one of them is not possible."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        dataset: _builtins.str = ...,
+        amendments: _abc.Iterable[Global___Amendment] | None = ...,
+        amended_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amended_by", b"amended_by", "amendments", b"amendments", "dataset", b"dataset", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendRecordsRequest: _TypeAlias = AmendRecordsRequest  # noqa: Y015
+
+@_typing.final
+class AmendRecordsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELABELLED_COUNT_FIELD_NUMBER: _builtins.int
+    DELETED_COUNT_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    relabelled_count: _builtins.int
+    """Rows that were relabelled and deleted."""
+    deleted_count: _builtins.int
+    dataset_version: _builtins.int
+    """The version that came out."""
+    def __init__(
+        self,
+        *,
+        relabelled_count: _builtins.int = ...,
+        deleted_count: _builtins.int = ...,
+        dataset_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset_version", b"dataset_version", "deleted_count", b"deleted_count", "relabelled_count", b"relabelled_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AmendRecordsResponse: _TypeAlias = AmendRecordsResponse  # noqa: Y015
+
+@_typing.final
 class PutRecordsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -79,6 +79,11 @@ class IngestionServiceStub:
                 request_serializer=boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetResponse.FromString,
                 _registered_method=True)
+        self.AmendRecords = channel.unary_unary(
+                '/boarfish.v1.IngestionService/AmendRecords',
+                request_serializer=boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsResponse.FromString,
+                _registered_method=True)
         self.UploadProfile = channel.unary_unary(
                 '/boarfish.v1.IngestionService/UploadProfile',
                 request_serializer=boarfish_dot_v1_dot_ingestion__pb2.UploadProfileRequest.SerializeToString,
@@ -147,6 +152,13 @@ class IngestionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AmendRecords(self, request, context):
+        """Relabels or deletes rows of a dataset. A new version comes out; the versions before stay as they were.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def UploadProfile(self, request, context):
         """Takes a profile, such as a device's or a model version's reference.
         """
@@ -196,6 +208,11 @@ def add_IngestionServiceServicer_to_server(servicer, server):
                     servicer.ReadDataset,
                     request_deserializer=boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetResponse.SerializeToString,
+            ),
+            'AmendRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.AmendRecords,
+                    request_deserializer=boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsResponse.SerializeToString,
             ),
             'UploadProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.UploadProfile,
@@ -424,6 +441,33 @@ class IngestionService:
             '/boarfish.v1.IngestionService/ReadDataset',
             boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetRequest.SerializeToString,
             boarfish_dot_v1_dot_ingestion__pb2.ReadDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AmendRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.IngestionService/AmendRecords',
+            boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsRequest.SerializeToString,
+            boarfish_dot_v1_dot_ingestion__pb2.AmendRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class IngestionServiceStub:
     ListDatasetVersions: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.ListDatasetVersionsRequest, _ingestion_pb2.ListDatasetVersionsResponse]
     ReadDataset: _grpc.UnaryStreamMultiCallable[_ingestion_pb2.ReadDatasetRequest, _ingestion_pb2.ReadDatasetResponse]
     """Streams a dataset version as Arrow batches."""
+    AmendRecords: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.AmendRecordsRequest, _ingestion_pb2.AmendRecordsResponse]
+    """Relabels or deletes rows of a dataset. A new version comes out; the versions before stay as they were."""
     UploadProfile: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.UploadProfileRequest, _ingestion_pb2.UploadProfileResponse]
     """Takes a profile, such as a device's or a model version's reference."""
 
@@ -77,6 +79,8 @@ class IngestionServiceAsyncStub(IngestionServiceStub):
     ListDatasetVersions: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.ListDatasetVersionsRequest, _ingestion_pb2.ListDatasetVersionsResponse]  # type: ignore[assignment]
     ReadDataset: _aio.UnaryStreamMultiCallable[_ingestion_pb2.ReadDatasetRequest, _ingestion_pb2.ReadDatasetResponse]  # type: ignore[assignment]
     """Streams a dataset version as Arrow batches."""
+    AmendRecords: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.AmendRecordsRequest, _ingestion_pb2.AmendRecordsResponse]  # type: ignore[assignment]
+    """Relabels or deletes rows of a dataset. A new version comes out; the versions before stay as they were."""
     UploadProfile: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.UploadProfileRequest, _ingestion_pb2.UploadProfileResponse]  # type: ignore[assignment]
     """Takes a profile, such as a device's or a model version's reference."""
 
@@ -148,6 +152,14 @@ class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingestion_pb2.ReadDatasetResponse], _abc.AsyncIterator[_ingestion_pb2.ReadDatasetResponse]]:
         """Streams a dataset version as Arrow batches."""
+
+    @_abc_1.abstractmethod
+    def AmendRecords(
+        self,
+        request: _ingestion_pb2.AmendRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingestion_pb2.AmendRecordsResponse, _abc.Awaitable[_ingestion_pb2.AmendRecordsResponse]]:
+        """Relabels or deletes rows of a dataset. A new version comes out; the versions before stay as they were."""
 
     @_abc_1.abstractmethod
     def UploadProfile(

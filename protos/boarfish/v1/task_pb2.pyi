@@ -28,6 +28,16 @@ class _TaskKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskKind.Val
     TASK_KIND_UNSPECIFIED: _TaskKind.ValueType  # 0
     TASK_KIND_BINARY_CLASSIFICATION: _TaskKind.ValueType  # 1
     """One of two classes, with a probability."""
+    TASK_KIND_MULTICLASS_CLASSIFICATION: _TaskKind.ValueType  # 2
+    """One of several classes, each with a probability."""
+    TASK_KIND_MULTILABEL_CLASSIFICATION: _TaskKind.ValueType  # 3
+    """Any of several labels, each with a probability; also none."""
+    TASK_KIND_REGRESSION: _TaskKind.ValueType  # 4
+    """A number, or several."""
+    TASK_KIND_SEGMENTATION: _TaskKind.ValueType  # 5
+    """The class of each pixel of a picture."""
+    TASK_KIND_LANGUAGE_MODEL: _TaskKind.ValueType  # 6
+    """The next token of a text."""
 
 class TaskKind(_TaskKind, metaclass=_TaskKindEnumTypeWrapper):
     """What kind of thing is predicted."""
@@ -35,6 +45,16 @@ class TaskKind(_TaskKind, metaclass=_TaskKindEnumTypeWrapper):
 TASK_KIND_UNSPECIFIED: TaskKind.ValueType  # 0
 TASK_KIND_BINARY_CLASSIFICATION: TaskKind.ValueType  # 1
 """One of two classes, with a probability."""
+TASK_KIND_MULTICLASS_CLASSIFICATION: TaskKind.ValueType  # 2
+"""One of several classes, each with a probability."""
+TASK_KIND_MULTILABEL_CLASSIFICATION: TaskKind.ValueType  # 3
+"""Any of several labels, each with a probability; also none."""
+TASK_KIND_REGRESSION: TaskKind.ValueType  # 4
+"""A number, or several."""
+TASK_KIND_SEGMENTATION: TaskKind.ValueType  # 5
+"""The class of each pixel of a picture."""
+TASK_KIND_LANGUAGE_MODEL: TaskKind.ValueType  # 6
+"""The next token of a text."""
 Global___TaskKind: _TypeAlias = TaskKind  # noqa: Y015
 
 class _FeatureType:
@@ -50,6 +70,18 @@ class _FeatureTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeatureTy
     """A whole number out of a code book: int64; null is missing."""
     FEATURE_TYPE_CATEGORY: _FeatureType.ValueType  # 3
     """A text value of a closed or open set: utf8; null is missing."""
+    FEATURE_TYPE_IMAGE: _FeatureType.ValueType  # 4
+    """A picture: binary, a PNG, JPEG, GIF, WebP or BMP file of at most 16 MiB."""
+    FEATURE_TYPE_AUDIO: _FeatureType.ValueType  # 5
+    """A sound: binary, a WAV file of at most 16 MiB."""
+    FEATURE_TYPE_TEXT: _FeatureType.ValueType  # 6
+    """Free text: utf8."""
+    FEATURE_TYPE_TIME: _FeatureType.ValueType  # 7
+    """A time: timestamp[us, UTC]; null is missing."""
+    FEATURE_TYPE_SERIES: _FeatureType.ValueType  # 8
+    """Numbers in order: list<float64>, each finite."""
+    FEATURE_TYPE_BYTES: _FeatureType.ValueType  # 9
+    """Any bytes, such as a program's, looked at as a grey picture: binary of at most 16 MiB."""
 
 class FeatureType(_FeatureType, metaclass=_FeatureTypeEnumTypeWrapper):
     """How a feature's values are to be read."""
@@ -61,6 +93,18 @@ FEATURE_TYPE_CODE: FeatureType.ValueType  # 2
 """A whole number out of a code book: int64; null is missing."""
 FEATURE_TYPE_CATEGORY: FeatureType.ValueType  # 3
 """A text value of a closed or open set: utf8; null is missing."""
+FEATURE_TYPE_IMAGE: FeatureType.ValueType  # 4
+"""A picture: binary, a PNG, JPEG, GIF, WebP or BMP file of at most 16 MiB."""
+FEATURE_TYPE_AUDIO: FeatureType.ValueType  # 5
+"""A sound: binary, a WAV file of at most 16 MiB."""
+FEATURE_TYPE_TEXT: FeatureType.ValueType  # 6
+"""Free text: utf8."""
+FEATURE_TYPE_TIME: FeatureType.ValueType  # 7
+"""A time: timestamp[us, UTC]; null is missing."""
+FEATURE_TYPE_SERIES: FeatureType.ValueType  # 8
+"""Numbers in order: list<float64>, each finite."""
+FEATURE_TYPE_BYTES: FeatureType.ValueType  # 9
+"""Any bytes, such as a program's, looked at as a grey picture: binary of at most 16 MiB."""
 Global___FeatureType: _TypeAlias = FeatureType  # noqa: Y015
 
 class _SplitMethod:
@@ -93,6 +137,170 @@ SPLIT_METHOD_COLUMN: SplitMethod.ValueType  # 4
 """Rows whose column is true are held out."""
 Global___SplitMethod: _TypeAlias = SplitMethod  # noqa: Y015
 
+class _Optimizer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OptimizerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Optimizer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPTIMIZER_UNSPECIFIED: _Optimizer.ValueType  # 0
+    OPTIMIZER_ADAMW: _Optimizer.ValueType  # 1
+    OPTIMIZER_ADAM: _Optimizer.ValueType  # 2
+    OPTIMIZER_SGD: _Optimizer.ValueType  # 3
+    OPTIMIZER_MOMENTUM: _Optimizer.ValueType  # 4
+    OPTIMIZER_RMSPROP: _Optimizer.ValueType  # 5
+
+class Optimizer(_Optimizer, metaclass=_OptimizerEnumTypeWrapper):
+    """Ways to take a step."""
+
+OPTIMIZER_UNSPECIFIED: Optimizer.ValueType  # 0
+OPTIMIZER_ADAMW: Optimizer.ValueType  # 1
+OPTIMIZER_ADAM: Optimizer.ValueType  # 2
+OPTIMIZER_SGD: Optimizer.ValueType  # 3
+OPTIMIZER_MOMENTUM: Optimizer.ValueType  # 4
+OPTIMIZER_RMSPROP: Optimizer.ValueType  # 5
+Global___Optimizer: _TypeAlias = Optimizer  # noqa: Y015
+
+class _Schedule:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScheduleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
+    SCHEDULE_ONE_CYCLE: _Schedule.ValueType  # 1
+    """Up, then down to next to nothing, with momentum the other way."""
+    SCHEDULE_FLAT_COSINE: _Schedule.ValueType  # 2
+    """Level, then down along a cosine."""
+    SCHEDULE_WARM_RESTARTS: _Schedule.ValueType  # 3
+    """Down along a cosine, again and again, each time for longer."""
+    SCHEDULE_CONSTANT: _Schedule.ValueType  # 4
+
+class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper):
+    """How the learning rate changes over a fit."""
+
+SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
+SCHEDULE_ONE_CYCLE: Schedule.ValueType  # 1
+"""Up, then down to next to nothing, with momentum the other way."""
+SCHEDULE_FLAT_COSINE: Schedule.ValueType  # 2
+"""Level, then down along a cosine."""
+SCHEDULE_WARM_RESTARTS: Schedule.ValueType  # 3
+"""Down along a cosine, again and again, each time for longer."""
+SCHEDULE_CONSTANT: Schedule.ValueType  # 4
+Global___Schedule: _TypeAlias = Schedule  # noqa: Y015
+
+class _Precision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PrecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Precision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRECISION_UNSPECIFIED: _Precision.ValueType  # 0
+    PRECISION_AUTO: _Precision.ValueType  # 1
+    """bfloat16 on a GPU that has it, else float32."""
+    PRECISION_FLOAT32: _Precision.ValueType  # 2
+    PRECISION_BFLOAT16: _Precision.ValueType  # 3
+    PRECISION_FLOAT16: _Precision.ValueType  # 4
+
+class Precision(_Precision, metaclass=_PrecisionEnumTypeWrapper):
+    """Numbers that a net is fitted in."""
+
+PRECISION_UNSPECIFIED: Precision.ValueType  # 0
+PRECISION_AUTO: Precision.ValueType  # 1
+"""bfloat16 on a GPU that has it, else float32."""
+PRECISION_FLOAT32: Precision.ValueType  # 2
+PRECISION_BFLOAT16: Precision.ValueType  # 3
+PRECISION_FLOAT16: Precision.ValueType  # 4
+Global___Precision: _TypeAlias = Precision  # noqa: Y015
+
+class _Switch:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SwitchEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Switch.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SWITCH_UNSPECIFIED: _Switch.ValueType  # 0
+    SWITCH_AUTO: _Switch.ValueType  # 1
+    SWITCH_ON: _Switch.ValueType  # 2
+    SWITCH_OFF: _Switch.ValueType  # 3
+
+class Switch(_Switch, metaclass=_SwitchEnumTypeWrapper):
+    """On, off, or as is best."""
+
+SWITCH_UNSPECIFIED: Switch.ValueType  # 0
+SWITCH_AUTO: Switch.ValueType  # 1
+SWITCH_ON: Switch.ValueType  # 2
+SWITCH_OFF: Switch.ValueType  # 3
+Global___Switch: _TypeAlias = Switch  # noqa: Y015
+
+class _Architecture:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ArchitectureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Architecture.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ARCHITECTURE_UNSPECIFIED: _Architecture.ValueType  # 0
+    ARCHITECTURE_RESNET18: _Architecture.ValueType  # 1
+    ARCHITECTURE_RESNET34: _Architecture.ValueType  # 2
+    ARCHITECTURE_RESNET50: _Architecture.ValueType  # 3
+    ARCHITECTURE_XRESNET18: _Architecture.ValueType  # 4
+    ARCHITECTURE_XRESNET34: _Architecture.ValueType  # 5
+    ARCHITECTURE_XRESNET50: _Architecture.ValueType  # 6
+    ARCHITECTURE_EFFICIENTNET_LITE0: _Architecture.ValueType  # 7
+
+class Architecture(_Architecture, metaclass=_ArchitectureEnumTypeWrapper):
+    """Shapes of convolutional nets."""
+
+ARCHITECTURE_UNSPECIFIED: Architecture.ValueType  # 0
+ARCHITECTURE_RESNET18: Architecture.ValueType  # 1
+ARCHITECTURE_RESNET34: Architecture.ValueType  # 2
+ARCHITECTURE_RESNET50: Architecture.ValueType  # 3
+ARCHITECTURE_XRESNET18: Architecture.ValueType  # 4
+ARCHITECTURE_XRESNET34: Architecture.ValueType  # 5
+ARCHITECTURE_XRESNET50: Architecture.ValueType  # 6
+ARCHITECTURE_EFFICIENTNET_LITE0: Architecture.ValueType  # 7
+Global___Architecture: _TypeAlias = Architecture  # noqa: Y015
+
+class _CollaborativeMethod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CollaborativeMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CollaborativeMethod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COLLABORATIVE_METHOD_UNSPECIFIED: _CollaborativeMethod.ValueType  # 0
+    COLLABORATIVE_METHOD_DOT_PRODUCT: _CollaborativeMethod.ValueType  # 1
+    """Factors multiplied, and biases."""
+    COLLABORATIVE_METHOD_NET: _CollaborativeMethod.ValueType  # 2
+    """Factors side by side into a net."""
+
+class CollaborativeMethod(_CollaborativeMethod, metaclass=_CollaborativeMethodEnumTypeWrapper):
+    """How users and items meet."""
+
+COLLABORATIVE_METHOD_UNSPECIFIED: CollaborativeMethod.ValueType  # 0
+COLLABORATIVE_METHOD_DOT_PRODUCT: CollaborativeMethod.ValueType  # 1
+"""Factors multiplied, and biases."""
+COLLABORATIVE_METHOD_NET: CollaborativeMethod.ValueType  # 2
+"""Factors side by side into a net."""
+Global___CollaborativeMethod: _TypeAlias = CollaborativeMethod  # noqa: Y015
+
+class _TokenKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TokenKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TokenKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TOKEN_KIND_UNSPECIFIED: _TokenKind.ValueType  # 0
+    TOKEN_KIND_WORD: _TokenKind.ValueType  # 1
+    TOKEN_KIND_SUBWORD: _TokenKind.ValueType  # 2
+
+class TokenKind(_TokenKind, metaclass=_TokenKindEnumTypeWrapper):
+    """What a text is cut into."""
+
+TOKEN_KIND_UNSPECIFIED: TokenKind.ValueType  # 0
+TOKEN_KIND_WORD: TokenKind.ValueType  # 1
+TOKEN_KIND_SUBWORD: TokenKind.ValueType  # 2
+Global___TokenKind: _TypeAlias = TokenKind  # noqa: Y015
+
 class _SelectionMetric:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -103,7 +311,24 @@ class _SelectionMetricEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Selec
     SELECTION_METRIC_AUC: _SelectionMetric.ValueType  # 1
     """Area under the ROC curve; 0.5 is chance, 1 is perfect."""
     SELECTION_METRIC_ACCURACY: _SelectionMetric.ValueType  # 2
-    """Share of right decisions at the task's threshold."""
+    """Share of right decisions at the task's threshold; of several classes, of the likeliest."""
+    SELECTION_METRIC_MACRO_F1: _SelectionMetric.ValueType  # 3
+    """F1 averaged over classes."""
+    SELECTION_METRIC_MACRO_AUC: _SelectionMetric.ValueType  # 4
+    """Area under the ROC curve averaged over labels."""
+    SELECTION_METRIC_MICRO_F1: _SelectionMetric.ValueType  # 5
+    """F1 over all labels of all rows together."""
+    SELECTION_METRIC_MEAN_IOU: _SelectionMetric.ValueType  # 6
+    """Intersection over union, averaged over classes."""
+    SELECTION_METRIC_R2: _SelectionMetric.ValueType  # 7
+    """Share of the variance that is explained."""
+    SELECTION_METRIC_CROSS_ENTROPY: _SelectionMetric.ValueType  # 8
+    """Mean negative log likelihood; less is better, as with the following."""
+    SELECTION_METRIC_MSE: _SelectionMetric.ValueType  # 9
+    SELECTION_METRIC_RMSE: _SelectionMetric.ValueType  # 10
+    SELECTION_METRIC_MAE: _SelectionMetric.ValueType  # 11
+    SELECTION_METRIC_PERPLEXITY: _SelectionMetric.ValueType  # 12
+    """exp of the mean loss a token."""
 
 class SelectionMetric(_SelectionMetric, metaclass=_SelectionMetricEnumTypeWrapper):
     """What model quality is measured by."""
@@ -112,7 +337,24 @@ SELECTION_METRIC_UNSPECIFIED: SelectionMetric.ValueType  # 0
 SELECTION_METRIC_AUC: SelectionMetric.ValueType  # 1
 """Area under the ROC curve; 0.5 is chance, 1 is perfect."""
 SELECTION_METRIC_ACCURACY: SelectionMetric.ValueType  # 2
-"""Share of right decisions at the task's threshold."""
+"""Share of right decisions at the task's threshold; of several classes, of the likeliest."""
+SELECTION_METRIC_MACRO_F1: SelectionMetric.ValueType  # 3
+"""F1 averaged over classes."""
+SELECTION_METRIC_MACRO_AUC: SelectionMetric.ValueType  # 4
+"""Area under the ROC curve averaged over labels."""
+SELECTION_METRIC_MICRO_F1: SelectionMetric.ValueType  # 5
+"""F1 over all labels of all rows together."""
+SELECTION_METRIC_MEAN_IOU: SelectionMetric.ValueType  # 6
+"""Intersection over union, averaged over classes."""
+SELECTION_METRIC_R2: SelectionMetric.ValueType  # 7
+"""Share of the variance that is explained."""
+SELECTION_METRIC_CROSS_ENTROPY: SelectionMetric.ValueType  # 8
+"""Mean negative log likelihood; less is better, as with the following."""
+SELECTION_METRIC_MSE: SelectionMetric.ValueType  # 9
+SELECTION_METRIC_RMSE: SelectionMetric.ValueType  # 10
+SELECTION_METRIC_MAE: SelectionMetric.ValueType  # 11
+SELECTION_METRIC_PERPLEXITY: SelectionMetric.ValueType  # 12
+"""exp of the mean loss a token."""
 Global___SelectionMetric: _TypeAlias = SelectionMetric  # noqa: Y015
 
 @_typing.final
@@ -154,7 +396,9 @@ class Task(_message.Message):
         """Model inputs, in order. Names are unique and disjoint from `sensitive`."""
 
     @_builtins.property
-    def target(self) -> Global___Target: ...
+    def target(self) -> Global___Target:
+        """What is predicted. Required but for a language model, which predicts its own text."""
+
     @_builtins.property
     def sensitive(self) -> _containers.RepeatedCompositeFieldContainer[Global___SensitiveAttribute]:
         """Attributes of people, for audit only; never model inputs."""
@@ -162,11 +406,15 @@ class Task(_message.Message):
     @_builtins.property
     def split(self) -> Global___Split: ...
     @_builtins.property
-    def decision(self) -> Global___Decision: ...
+    def decision(self) -> Global___Decision:
+        """Required for binary classification; other kinds of task have none."""
+
     @_builtins.property
     def training(self) -> Global___TrainingPlan: ...
     @_builtins.property
-    def watch(self) -> Global___Watch: ...
+    def watch(self) -> Global___Watch:
+        """Required for binary classification."""
+
     @_builtins.property
     def datasheet(self) -> Global___Datasheet: ...
     @_builtins.property
@@ -315,12 +563,38 @@ class Target(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     POSITIVE_VALUE_FIELD_NUMBER: _builtins.int
     NEGATIVE_VALUE_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
+    SEPARATOR_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
+    MAXIMUM_FIELD_NUMBER: _builtins.int
+    LOGARITHMIC_FIELD_NUMBER: _builtins.int
+    MORE_COLUMNS_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Column name in the dataset."""
     description: _builtins.str
     positive_value: _builtins.str
-    """Canonical text of the value that counts as positive ("1", "yes"), and of the other."""
+    """BINARY_CLASSIFICATION: canonical text of the value that counts as positive ("1", "yes"), and of the other."""
     negative_value: _builtins.str
+    separator: _builtins.str
+    """MULTILABEL: what stands between two labels. Default: ";"."""
+    minimum: _builtins.float
+    """REGRESSION: the smallest and largest value that can be; predictions stay within them."""
+    maximum: _builtins.float
+    logarithmic: _builtins.bool
+    """REGRESSION: learn the logarithm of 1 + value; values must not be below 0."""
+    points: _builtins.bool
+    """REGRESSION: the columns are x and y of points in turn, in pixels of the picture, which move with it."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """MULTICLASS, MULTILABEL, SEGMENTATION: the classes, in order. A multi-class value is one of them as text; a
+        multi-label value is any of them joined by `separator`, empty for none; the pixels of a mask are places in it.
+        """
+
+    @_builtins.property
+    def more_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """REGRESSION: further columns, when several numbers are predicted together."""
+
     def __init__(
         self,
         *,
@@ -328,12 +602,26 @@ class Target(_message.Message):
         description: _builtins.str = ...,
         positive_value: _builtins.str = ...,
         negative_value: _builtins.str = ...,
+        classes: _abc.Iterable[_builtins.str] | None = ...,
+        separator: _builtins.str = ...,
+        minimum: _builtins.float | None = ...,
+        maximum: _builtins.float | None = ...,
+        logarithmic: _builtins.bool = ...,
+        more_columns: _abc.Iterable[_builtins.str] | None = ...,
+        points: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "maximum", b"maximum", "minimum", b"minimum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "name", b"name", "negative_value", b"negative_value", "positive_value", b"positive_value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_maximum", b"_maximum", "_minimum", b"_minimum", "classes", b"classes", "description", b"description", "logarithmic", b"logarithmic", "maximum", b"maximum", "minimum", b"minimum", "more_columns", b"more_columns", "name", b"name", "negative_value", b"negative_value", "points", b"points", "positive_value", b"positive_value", "separator", b"separator"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__maximum: _TypeAlias = _typing.Literal["maximum"]  # noqa: Y015
+    _WhichOneofArgType__maximum: _TypeAlias = _typing.Literal["_maximum", b"_maximum"]  # noqa: Y015
+    _WhichOneofReturnType__minimum: _TypeAlias = _typing.Literal["minimum"]  # noqa: Y015
+    _WhichOneofArgType__minimum: _TypeAlias = _typing.Literal["_minimum", b"_minimum"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum) -> _WhichOneofReturnType__maximum | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum) -> _WhichOneofReturnType__minimum | None: ...
 
 Global___Target: _TypeAlias = Target  # noqa: Y015
 
@@ -490,31 +778,188 @@ Global___TrainingPlan: _TypeAlias = TrainingPlan  # noqa: Y015
 
 @_typing.final
 class ModelPlan(_message.Message):
-    """One model to make."""
+    """One model to make. A setting that is left out takes its default."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TABULAR_NET_FIELD_NUMBER: _builtins.int
     GRADIENT_BOOSTING_FIELD_NUMBER: _builtins.int
+    RANDOM_FOREST_FIELD_NUMBER: _builtins.int
+    XGBOOST_FIELD_NUMBER: _builtins.int
+    ENSEMBLE_FIELD_NUMBER: _builtins.int
+    CONV_NET_FIELD_NUMBER: _builtins.int
+    UNET_FIELD_NUMBER: _builtins.int
+    SIAMESE_FIELD_NUMBER: _builtins.int
+    COLLABORATIVE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_FIELD_NUMBER: _builtins.int
+    TEXT_CLASSIFIER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def tabular_net(self) -> Global___TabularNetPlan: ...
     @_builtins.property
     def gradient_boosting(self) -> Global___GradientBoostingPlan: ...
+    @_builtins.property
+    def random_forest(self) -> Global___RandomForestPlan: ...
+    @_builtins.property
+    def xgboost(self) -> Global___XgboostPlan: ...
+    @_builtins.property
+    def ensemble(self) -> Global___EnsemblePlan: ...
+    @_builtins.property
+    def conv_net(self) -> Global___ConvNetPlan: ...
+    @_builtins.property
+    def unet(self) -> Global___UnetPlan: ...
+    @_builtins.property
+    def siamese(self) -> Global___SiamesePlan: ...
+    @_builtins.property
+    def collaborative(self) -> Global___CollaborativePlan: ...
+    @_builtins.property
+    def language_model(self) -> Global___LanguageModelPlan: ...
+    @_builtins.property
+    def text_classifier(self) -> Global___TextClassifierPlan: ...
     def __init__(
         self,
         *,
         tabular_net: Global___TabularNetPlan | None = ...,
         gradient_boosting: Global___GradientBoostingPlan | None = ...,
+        random_forest: Global___RandomForestPlan | None = ...,
+        xgboost: Global___XgboostPlan | None = ...,
+        ensemble: Global___EnsemblePlan | None = ...,
+        conv_net: Global___ConvNetPlan | None = ...,
+        unet: Global___UnetPlan | None = ...,
+        siamese: Global___SiamesePlan | None = ...,
+        collaborative: Global___CollaborativePlan | None = ...,
+        language_model: Global___LanguageModelPlan | None = ...,
+        text_classifier: Global___TextClassifierPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["gradient_boosting", b"gradient_boosting", "plan", b"plan", "tabular_net", b"tabular_net"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collaborative", b"collaborative", "conv_net", b"conv_net", "ensemble", b"ensemble", "gradient_boosting", b"gradient_boosting", "language_model", b"language_model", "plan", b"plan", "random_forest", b"random_forest", "siamese", b"siamese", "tabular_net", b"tabular_net", "text_classifier", b"text_classifier", "unet", b"unet", "xgboost", b"xgboost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gradient_boosting", b"gradient_boosting", "plan", b"plan", "tabular_net", b"tabular_net"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collaborative", b"collaborative", "conv_net", b"conv_net", "ensemble", b"ensemble", "gradient_boosting", b"gradient_boosting", "language_model", b"language_model", "plan", b"plan", "random_forest", b"random_forest", "siamese", b"siamese", "tabular_net", b"tabular_net", "text_classifier", b"text_classifier", "unet", b"unet", "xgboost", b"xgboost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_plan: _TypeAlias = _typing.Literal["tabular_net", "gradient_boosting"]  # noqa: Y015
+    _WhichOneofReturnType_plan: _TypeAlias = _typing.Literal["tabular_net", "gradient_boosting", "random_forest", "xgboost", "ensemble", "conv_net", "unet", "siamese", "collaborative", "language_model", "text_classifier"]  # noqa: Y015
     _WhichOneofArgType_plan: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_plan) -> _WhichOneofReturnType_plan | None: ...
 
 Global___ModelPlan: _TypeAlias = ModelPlan  # noqa: Y015
+
+@_typing.final
+class FitPlan(_message.Message):
+    """How a net is fitted, whatever it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCHS_FIELD_NUMBER: _builtins.int
+    FROZEN_EPOCHS_FIELD_NUMBER: _builtins.int
+    BATCH_SIZE_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    RATE_DIVISION_FIELD_NUMBER: _builtins.int
+    WEIGHT_DECAY_FIELD_NUMBER: _builtins.int
+    OPTIMIZER_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    GRADIENT_CLIP_FIELD_NUMBER: _builtins.int
+    ACCUMULATED_BATCHES_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    COMPILE_FIELD_NUMBER: _builtins.int
+    PROCESS_COUNT_FIELD_NUMBER: _builtins.int
+    epochs: _builtins.int
+    """Default: 5."""
+    frozen_epochs: _builtins.int
+    """Epochs before those in which the body is frozen and the head alone learns. Default: 0."""
+    batch_size: _builtins.int
+    """Rows a step. Default: 64."""
+    learning_rate: _builtins.float
+    """Peak of the schedule. Default: what the learning-rate finder suggests."""
+    rate_division: _builtins.float
+    """The deepest layers learn with the peak divided by this, those between in equal ratios. Default: 1."""
+    weight_decay: _builtins.float
+    """Default: 0.01."""
+    optimizer: Global___Optimizer.ValueType
+    """Default: ADAMW."""
+    schedule: Global___Schedule.ValueType
+    """Default: ONE_CYCLE."""
+    gradient_clip: _builtins.float
+    """Largest norm of the gradient. Default: 0, not clipped."""
+    accumulated_batches: _builtins.int
+    """Batches whose gradients are summed before a step. Default: 1."""
+    precision: Global___Precision.ValueType
+    """Default: AUTO."""
+    compile: Global___Switch.ValueType
+    """Whether the net is compiled. Default: AUTO, when it is worth it."""
+    process_count: _builtins.int
+    """Processes that train together on one machine, one a GPU where there are GPUs. Default: 1."""
+    def __init__(
+        self,
+        *,
+        epochs: _builtins.int | None = ...,
+        frozen_epochs: _builtins.int | None = ...,
+        batch_size: _builtins.int | None = ...,
+        learning_rate: _builtins.float | None = ...,
+        rate_division: _builtins.float | None = ...,
+        weight_decay: _builtins.float | None = ...,
+        optimizer: Global___Optimizer.ValueType | None = ...,
+        schedule: Global___Schedule.ValueType | None = ...,
+        gradient_clip: _builtins.float | None = ...,
+        accumulated_batches: _builtins.int | None = ...,
+        precision: Global___Precision.ValueType | None = ...,
+        compile: Global___Switch.ValueType | None = ...,
+        process_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_accumulated_batches", b"_accumulated_batches", "_batch_size", b"_batch_size", "_compile", b"_compile", "_epochs", b"_epochs", "_frozen_epochs", b"_frozen_epochs", "_gradient_clip", b"_gradient_clip", "_learning_rate", b"_learning_rate", "_optimizer", b"_optimizer", "_precision", b"_precision", "_process_count", b"_process_count", "_rate_division", b"_rate_division", "_schedule", b"_schedule", "_weight_decay", b"_weight_decay", "accumulated_batches", b"accumulated_batches", "batch_size", b"batch_size", "compile", b"compile", "epochs", b"epochs", "frozen_epochs", b"frozen_epochs", "gradient_clip", b"gradient_clip", "learning_rate", b"learning_rate", "optimizer", b"optimizer", "precision", b"precision", "process_count", b"process_count", "rate_division", b"rate_division", "schedule", b"schedule", "weight_decay", b"weight_decay"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_accumulated_batches", b"_accumulated_batches", "_batch_size", b"_batch_size", "_compile", b"_compile", "_epochs", b"_epochs", "_frozen_epochs", b"_frozen_epochs", "_gradient_clip", b"_gradient_clip", "_learning_rate", b"_learning_rate", "_optimizer", b"_optimizer", "_precision", b"_precision", "_process_count", b"_process_count", "_rate_division", b"_rate_division", "_schedule", b"_schedule", "_weight_decay", b"_weight_decay", "accumulated_batches", b"accumulated_batches", "batch_size", b"batch_size", "compile", b"compile", "epochs", b"epochs", "frozen_epochs", b"frozen_epochs", "gradient_clip", b"gradient_clip", "learning_rate", b"learning_rate", "optimizer", b"optimizer", "precision", b"precision", "process_count", b"process_count", "rate_division", b"rate_division", "schedule", b"schedule", "weight_decay", b"weight_decay"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__accumulated_batches: _TypeAlias = _typing.Literal["accumulated_batches"]  # noqa: Y015
+    _WhichOneofArgType__accumulated_batches: _TypeAlias = _typing.Literal["_accumulated_batches", b"_accumulated_batches"]  # noqa: Y015
+    _WhichOneofReturnType__batch_size: _TypeAlias = _typing.Literal["batch_size"]  # noqa: Y015
+    _WhichOneofArgType__batch_size: _TypeAlias = _typing.Literal["_batch_size", b"_batch_size"]  # noqa: Y015
+    _WhichOneofReturnType__compile: _TypeAlias = _typing.Literal["compile"]  # noqa: Y015
+    _WhichOneofArgType__compile: _TypeAlias = _typing.Literal["_compile", b"_compile"]  # noqa: Y015
+    _WhichOneofReturnType__epochs: _TypeAlias = _typing.Literal["epochs"]  # noqa: Y015
+    _WhichOneofArgType__epochs: _TypeAlias = _typing.Literal["_epochs", b"_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__frozen_epochs: _TypeAlias = _typing.Literal["frozen_epochs"]  # noqa: Y015
+    _WhichOneofArgType__frozen_epochs: _TypeAlias = _typing.Literal["_frozen_epochs", b"_frozen_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__gradient_clip: _TypeAlias = _typing.Literal["gradient_clip"]  # noqa: Y015
+    _WhichOneofArgType__gradient_clip: _TypeAlias = _typing.Literal["_gradient_clip", b"_gradient_clip"]  # noqa: Y015
+    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
+    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    _WhichOneofReturnType__optimizer: _TypeAlias = _typing.Literal["optimizer"]  # noqa: Y015
+    _WhichOneofArgType__optimizer: _TypeAlias = _typing.Literal["_optimizer", b"_optimizer"]  # noqa: Y015
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    _WhichOneofReturnType__process_count: _TypeAlias = _typing.Literal["process_count"]  # noqa: Y015
+    _WhichOneofArgType__process_count: _TypeAlias = _typing.Literal["_process_count", b"_process_count"]  # noqa: Y015
+    _WhichOneofReturnType__rate_division: _TypeAlias = _typing.Literal["rate_division"]  # noqa: Y015
+    _WhichOneofArgType__rate_division: _TypeAlias = _typing.Literal["_rate_division", b"_rate_division"]  # noqa: Y015
+    _WhichOneofReturnType__schedule: _TypeAlias = _typing.Literal["schedule"]  # noqa: Y015
+    _WhichOneofArgType__schedule: _TypeAlias = _typing.Literal["_schedule", b"_schedule"]  # noqa: Y015
+    _WhichOneofReturnType__weight_decay: _TypeAlias = _typing.Literal["weight_decay"]  # noqa: Y015
+    _WhichOneofArgType__weight_decay: _TypeAlias = _typing.Literal["_weight_decay", b"_weight_decay"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__accumulated_batches) -> _WhichOneofReturnType__accumulated_batches | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_size) -> _WhichOneofReturnType__batch_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compile) -> _WhichOneofReturnType__compile | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__epochs) -> _WhichOneofReturnType__epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frozen_epochs) -> _WhichOneofReturnType__frozen_epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_clip) -> _WhichOneofReturnType__gradient_clip | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__optimizer) -> _WhichOneofReturnType__optimizer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__process_count) -> _WhichOneofReturnType__process_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_division) -> _WhichOneofReturnType__rate_division | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule) -> _WhichOneofReturnType__schedule | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weight_decay) -> _WhichOneofReturnType__weight_decay | None: ...
+
+Global___FitPlan: _TypeAlias = FitPlan  # noqa: Y015
 
 @_typing.final
 class TabularNetPlan(_message.Message):
@@ -586,6 +1031,640 @@ class GradientBoostingPlan(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GradientBoostingPlan: _TypeAlias = GradientBoostingPlan  # noqa: Y015
+
+@_typing.final
+class RandomForestPlan(_message.Message):
+    """A random forest, with its out-of-bag error."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TREE_COUNT_FIELD_NUMBER: _builtins.int
+    LEAF_ROWS_FIELD_NUMBER: _builtins.int
+    FEATURE_SHARE_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    tree_count: _builtins.int
+    """Default: 100."""
+    leaf_rows: _builtins.int
+    """Fewest rows of a leaf. Default: 5."""
+    feature_share: _builtins.float
+    """Share of the features tried at each division; 0: the square root of their number. Default: 0.5."""
+    @_builtins.property
+    def embeddings(self) -> Global___TabularNetPlan:
+        """Train this net first and put its embeddings in the place of codes and categories."""
+
+    def __init__(
+        self,
+        *,
+        tree_count: _builtins.int | None = ...,
+        leaf_rows: _builtins.int | None = ...,
+        feature_share: _builtins.float | None = ...,
+        embeddings: Global___TabularNetPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_feature_share", b"_feature_share", "_leaf_rows", b"_leaf_rows", "_tree_count", b"_tree_count", "embeddings", b"embeddings", "feature_share", b"feature_share", "leaf_rows", b"leaf_rows", "tree_count", b"tree_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_feature_share", b"_feature_share", "_leaf_rows", b"_leaf_rows", "_tree_count", b"_tree_count", "embeddings", b"embeddings", "feature_share", b"feature_share", "leaf_rows", b"leaf_rows", "tree_count", b"tree_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__feature_share: _TypeAlias = _typing.Literal["feature_share"]  # noqa: Y015
+    _WhichOneofArgType__feature_share: _TypeAlias = _typing.Literal["_feature_share", b"_feature_share"]  # noqa: Y015
+    _WhichOneofReturnType__leaf_rows: _TypeAlias = _typing.Literal["leaf_rows"]  # noqa: Y015
+    _WhichOneofArgType__leaf_rows: _TypeAlias = _typing.Literal["_leaf_rows", b"_leaf_rows"]  # noqa: Y015
+    _WhichOneofReturnType__tree_count: _TypeAlias = _typing.Literal["tree_count"]  # noqa: Y015
+    _WhichOneofArgType__tree_count: _TypeAlias = _typing.Literal["_tree_count", b"_tree_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__feature_share) -> _WhichOneofReturnType__feature_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__leaf_rows) -> _WhichOneofReturnType__leaf_rows | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tree_count) -> _WhichOneofReturnType__tree_count | None: ...
+
+Global___RandomForestPlan: _TypeAlias = RandomForestPlan  # noqa: Y015
+
+@_typing.final
+class XgboostPlan(_message.Message):
+    """Gradient boosting by XGBoost."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITERATIONS_FIELD_NUMBER: _builtins.int
+    LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    DEPTH_FIELD_NUMBER: _builtins.int
+    EMBEDDINGS_FIELD_NUMBER: _builtins.int
+    iterations: _builtins.int
+    """Default: 200."""
+    learning_rate: _builtins.float
+    """Default: 0.1."""
+    depth: _builtins.int
+    """Default: 6."""
+    @_builtins.property
+    def embeddings(self) -> Global___TabularNetPlan:
+        """Train this net first and put its embeddings in the place of codes and categories."""
+
+    def __init__(
+        self,
+        *,
+        iterations: _builtins.int | None = ...,
+        learning_rate: _builtins.float | None = ...,
+        depth: _builtins.int | None = ...,
+        embeddings: Global___TabularNetPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_depth", b"_depth", "_iterations", b"_iterations", "_learning_rate", b"_learning_rate", "depth", b"depth", "embeddings", b"embeddings", "iterations", b"iterations", "learning_rate", b"learning_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_depth", b"_depth", "_iterations", b"_iterations", "_learning_rate", b"_learning_rate", "depth", b"depth", "embeddings", b"embeddings", "iterations", b"iterations", "learning_rate", b"learning_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__depth: _TypeAlias = _typing.Literal["depth"]  # noqa: Y015
+    _WhichOneofArgType__depth: _TypeAlias = _typing.Literal["_depth", b"_depth"]  # noqa: Y015
+    _WhichOneofReturnType__iterations: _TypeAlias = _typing.Literal["iterations"]  # noqa: Y015
+    _WhichOneofArgType__iterations: _TypeAlias = _typing.Literal["_iterations", b"_iterations"]  # noqa: Y015
+    _WhichOneofReturnType__learning_rate: _TypeAlias = _typing.Literal["learning_rate"]  # noqa: Y015
+    _WhichOneofArgType__learning_rate: _TypeAlias = _typing.Literal["_learning_rate", b"_learning_rate"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__depth) -> _WhichOneofReturnType__depth | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__iterations) -> _WhichOneofReturnType__iterations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__learning_rate) -> _WhichOneofReturnType__learning_rate | None: ...
+
+Global___XgboostPlan: _TypeAlias = XgboostPlan  # noqa: Y015
+
+@_typing.final
+class EnsemblePlan(_message.Message):
+    """The mean of several models' predictions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEMBERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def members(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelPlan]:
+        """None of them an ensemble."""
+
+    def __init__(
+        self,
+        *,
+        members: _abc.Iterable[Global___ModelPlan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["members", b"members"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EnsemblePlan: _TypeAlias = EnsemblePlan  # noqa: Y015
+
+@_typing.final
+class AugmentPlan(_message.Message):
+    """How training pictures are changed, on the device, by one interpolation for all changes of place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ON_FIELD_NUMBER: _builtins.int
+    FLIP_FIELD_NUMBER: _builtins.int
+    ROTATE_DEGREES_FIELD_NUMBER: _builtins.int
+    ZOOM_FIELD_NUMBER: _builtins.int
+    LIGHTING_FIELD_NUMBER: _builtins.int
+    MIXUP_FIELD_NUMBER: _builtins.int
+    on: _builtins.bool
+    """Default: true."""
+    flip: _builtins.bool
+    """Mirror left and right. Default: true."""
+    rotate_degrees: _builtins.float
+    """Default: 10."""
+    zoom: _builtins.float
+    """Largest enlargement, as a factor. Default: 1.1."""
+    lighting: _builtins.float
+    """Largest relative change of brightness and contrast. Default: 0.2."""
+    mixup: _builtins.float
+    """Alpha of the beta distribution by which pairs of pictures are mixed. Default: 0, none."""
+    def __init__(
+        self,
+        *,
+        on: _builtins.bool | None = ...,
+        flip: _builtins.bool | None = ...,
+        rotate_degrees: _builtins.float | None = ...,
+        zoom: _builtins.float | None = ...,
+        lighting: _builtins.float | None = ...,
+        mixup: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_flip", b"_flip", "_lighting", b"_lighting", "_mixup", b"_mixup", "_on", b"_on", "_rotate_degrees", b"_rotate_degrees", "_zoom", b"_zoom", "flip", b"flip", "lighting", b"lighting", "mixup", b"mixup", "on", b"on", "rotate_degrees", b"rotate_degrees", "zoom", b"zoom"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_flip", b"_flip", "_lighting", b"_lighting", "_mixup", b"_mixup", "_on", b"_on", "_rotate_degrees", b"_rotate_degrees", "_zoom", b"_zoom", "flip", b"flip", "lighting", b"lighting", "mixup", b"mixup", "on", b"on", "rotate_degrees", b"rotate_degrees", "zoom", b"zoom"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__flip: _TypeAlias = _typing.Literal["flip"]  # noqa: Y015
+    _WhichOneofArgType__flip: _TypeAlias = _typing.Literal["_flip", b"_flip"]  # noqa: Y015
+    _WhichOneofReturnType__lighting: _TypeAlias = _typing.Literal["lighting"]  # noqa: Y015
+    _WhichOneofArgType__lighting: _TypeAlias = _typing.Literal["_lighting", b"_lighting"]  # noqa: Y015
+    _WhichOneofReturnType__mixup: _TypeAlias = _typing.Literal["mixup"]  # noqa: Y015
+    _WhichOneofArgType__mixup: _TypeAlias = _typing.Literal["_mixup", b"_mixup"]  # noqa: Y015
+    _WhichOneofReturnType__on: _TypeAlias = _typing.Literal["on"]  # noqa: Y015
+    _WhichOneofArgType__on: _TypeAlias = _typing.Literal["_on", b"_on"]  # noqa: Y015
+    _WhichOneofReturnType__rotate_degrees: _TypeAlias = _typing.Literal["rotate_degrees"]  # noqa: Y015
+    _WhichOneofArgType__rotate_degrees: _TypeAlias = _typing.Literal["_rotate_degrees", b"_rotate_degrees"]  # noqa: Y015
+    _WhichOneofReturnType__zoom: _TypeAlias = _typing.Literal["zoom"]  # noqa: Y015
+    _WhichOneofArgType__zoom: _TypeAlias = _typing.Literal["_zoom", b"_zoom"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flip) -> _WhichOneofReturnType__flip | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lighting) -> _WhichOneofReturnType__lighting | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mixup) -> _WhichOneofReturnType__mixup | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on) -> _WhichOneofReturnType__on | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rotate_degrees) -> _WhichOneofReturnType__rotate_degrees | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__zoom) -> _WhichOneofReturnType__zoom | None: ...
+
+Global___AugmentPlan: _TypeAlias = AugmentPlan  # noqa: Y015
+
+@_typing.final
+class SignalPlan(_message.Message):
+    """How sound becomes a picture."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    MEL_BAND_COUNT_FIELD_NUMBER: _builtins.int
+    sample_rate_hz: _builtins.int
+    """Sound is resampled to it. Default: 8,000."""
+    seconds: _builtins.float
+    """Sound is cut or padded to it. Default: 1."""
+    mel_band_count: _builtins.int
+    """Default: 64."""
+    def __init__(
+        self,
+        *,
+        sample_rate_hz: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        mel_band_count: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mel_band_count", b"_mel_band_count", "_sample_rate_hz", b"_sample_rate_hz", "_seconds", b"_seconds", "mel_band_count", b"mel_band_count", "sample_rate_hz", b"sample_rate_hz", "seconds", b"seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mel_band_count", b"_mel_band_count", "_sample_rate_hz", b"_sample_rate_hz", "_seconds", b"_seconds", "mel_band_count", b"mel_band_count", "sample_rate_hz", b"sample_rate_hz", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mel_band_count: _TypeAlias = _typing.Literal["mel_band_count"]  # noqa: Y015
+    _WhichOneofArgType__mel_band_count: _TypeAlias = _typing.Literal["_mel_band_count", b"_mel_band_count"]  # noqa: Y015
+    _WhichOneofReturnType__sample_rate_hz: _TypeAlias = _typing.Literal["sample_rate_hz"]  # noqa: Y015
+    _WhichOneofArgType__sample_rate_hz: _TypeAlias = _typing.Literal["_sample_rate_hz", b"_sample_rate_hz"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mel_band_count) -> _WhichOneofReturnType__mel_band_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sample_rate_hz) -> _WhichOneofReturnType__sample_rate_hz | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+
+Global___SignalPlan: _TypeAlias = SignalPlan  # noqa: Y015
+
+@_typing.final
+class ConvNetPlan(_message.Message):
+    """A convolutional net over pictures, and over what becomes a picture: sound, series, bytes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PROGRESSIVE_SIZES_FIELD_NUMBER: _builtins.int
+    AUGMENT_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    LABEL_SMOOTHING_FIELD_NUMBER: _builtins.int
+    DROPOUT_FIELD_NUMBER: _builtins.int
+    TEST_TIME_AUGMENTATIONS_FIELD_NUMBER: _builtins.int
+    architecture: Global___Architecture.ValueType
+    """Default: RESNET18."""
+    weights: _builtins.str
+    """Name of a file of pretrained weights in the training service's folder of weights. Default: from scratch."""
+    image_size: _builtins.int
+    """Pictures are made this high and wide, in pixels. Default: 128."""
+    label_smoothing: _builtins.float
+    """Default: 0."""
+    dropout: _builtins.float
+    """Before the last layer. Default: 0.25."""
+    test_time_augmentations: _builtins.int
+    """Changed copies of each validation picture whose predictions are averaged with the plain one's. Default: 0."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan: ...
+    @_builtins.property
+    def progressive_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Sizes trained at in turn, each for an equal part of the epochs. Default: `image_size` alone."""
+
+    @_builtins.property
+    def augment(self) -> Global___AugmentPlan: ...
+    @_builtins.property
+    def signal(self) -> Global___SignalPlan: ...
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        architecture: Global___Architecture.ValueType | None = ...,
+        weights: _builtins.str | None = ...,
+        image_size: _builtins.int | None = ...,
+        progressive_sizes: _abc.Iterable[_builtins.int] | None = ...,
+        augment: Global___AugmentPlan | None = ...,
+        signal: Global___SignalPlan | None = ...,
+        label_smoothing: _builtins.float | None = ...,
+        dropout: _builtins.float | None = ...,
+        test_time_augmentations: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_dropout", b"_dropout", "_image_size", b"_image_size", "_label_smoothing", b"_label_smoothing", "_test_time_augmentations", b"_test_time_augmentations", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "dropout", b"dropout", "fit", b"fit", "image_size", b"image_size", "label_smoothing", b"label_smoothing", "signal", b"signal", "test_time_augmentations", b"test_time_augmentations", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_dropout", b"_dropout", "_image_size", b"_image_size", "_label_smoothing", b"_label_smoothing", "_test_time_augmentations", b"_test_time_augmentations", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "dropout", b"dropout", "fit", b"fit", "image_size", b"image_size", "label_smoothing", b"label_smoothing", "progressive_sizes", b"progressive_sizes", "signal", b"signal", "test_time_augmentations", b"test_time_augmentations", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__architecture: _TypeAlias = _typing.Literal["architecture"]  # noqa: Y015
+    _WhichOneofArgType__architecture: _TypeAlias = _typing.Literal["_architecture", b"_architecture"]  # noqa: Y015
+    _WhichOneofReturnType__dropout: _TypeAlias = _typing.Literal["dropout"]  # noqa: Y015
+    _WhichOneofArgType__dropout: _TypeAlias = _typing.Literal["_dropout", b"_dropout"]  # noqa: Y015
+    _WhichOneofReturnType__image_size: _TypeAlias = _typing.Literal["image_size"]  # noqa: Y015
+    _WhichOneofArgType__image_size: _TypeAlias = _typing.Literal["_image_size", b"_image_size"]  # noqa: Y015
+    _WhichOneofReturnType__label_smoothing: _TypeAlias = _typing.Literal["label_smoothing"]  # noqa: Y015
+    _WhichOneofArgType__label_smoothing: _TypeAlias = _typing.Literal["_label_smoothing", b"_label_smoothing"]  # noqa: Y015
+    _WhichOneofReturnType__test_time_augmentations: _TypeAlias = _typing.Literal["test_time_augmentations"]  # noqa: Y015
+    _WhichOneofArgType__test_time_augmentations: _TypeAlias = _typing.Literal["_test_time_augmentations", b"_test_time_augmentations"]  # noqa: Y015
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__architecture) -> _WhichOneofReturnType__architecture | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_size) -> _WhichOneofReturnType__image_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__label_smoothing) -> _WhichOneofReturnType__label_smoothing | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__test_time_augmentations) -> _WhichOneofReturnType__test_time_augmentations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
+
+Global___ConvNetPlan: _TypeAlias = ConvNetPlan  # noqa: Y015
+
+@_typing.final
+class UnetPlan(_message.Message):
+    """A U-Net grown on a body: the class of each pixel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AUGMENT_FIELD_NUMBER: _builtins.int
+    architecture: Global___Architecture.ValueType
+    weights: _builtins.str
+    image_size: _builtins.int
+    """Default: 128."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan: ...
+    @_builtins.property
+    def augment(self) -> Global___AugmentPlan: ...
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        architecture: Global___Architecture.ValueType | None = ...,
+        weights: _builtins.str | None = ...,
+        image_size: _builtins.int | None = ...,
+        augment: Global___AugmentPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_image_size", b"_image_size", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "fit", b"fit", "image_size", b"image_size", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_image_size", b"_image_size", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "fit", b"fit", "image_size", b"image_size", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__architecture: _TypeAlias = _typing.Literal["architecture"]  # noqa: Y015
+    _WhichOneofArgType__architecture: _TypeAlias = _typing.Literal["_architecture", b"_architecture"]  # noqa: Y015
+    _WhichOneofReturnType__image_size: _TypeAlias = _typing.Literal["image_size"]  # noqa: Y015
+    _WhichOneofArgType__image_size: _TypeAlias = _typing.Literal["_image_size", b"_image_size"]  # noqa: Y015
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__architecture) -> _WhichOneofReturnType__architecture | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_size) -> _WhichOneofReturnType__image_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
+
+Global___UnetPlan: _TypeAlias = UnetPlan  # noqa: Y015
+
+@_typing.final
+class SiamesePlan(_message.Message):
+    """One shared body over the two pictures of a row."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    ARCHITECTURE_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: _builtins.int
+    AUGMENT_FIELD_NUMBER: _builtins.int
+    architecture: Global___Architecture.ValueType
+    weights: _builtins.str
+    image_size: _builtins.int
+    """Default: 128."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan: ...
+    @_builtins.property
+    def augment(self) -> Global___AugmentPlan: ...
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        architecture: Global___Architecture.ValueType | None = ...,
+        weights: _builtins.str | None = ...,
+        image_size: _builtins.int | None = ...,
+        augment: Global___AugmentPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_image_size", b"_image_size", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "fit", b"fit", "image_size", b"image_size", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_architecture", b"_architecture", "_image_size", b"_image_size", "_weights", b"_weights", "architecture", b"architecture", "augment", b"augment", "fit", b"fit", "image_size", b"image_size", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__architecture: _TypeAlias = _typing.Literal["architecture"]  # noqa: Y015
+    _WhichOneofArgType__architecture: _TypeAlias = _typing.Literal["_architecture", b"_architecture"]  # noqa: Y015
+    _WhichOneofReturnType__image_size: _TypeAlias = _typing.Literal["image_size"]  # noqa: Y015
+    _WhichOneofArgType__image_size: _TypeAlias = _typing.Literal["_image_size", b"_image_size"]  # noqa: Y015
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__architecture) -> _WhichOneofReturnType__architecture | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__image_size) -> _WhichOneofReturnType__image_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
+
+Global___SiamesePlan: _TypeAlias = SiamesePlan  # noqa: Y015
+
+@_typing.final
+class CollaborativePlan(_message.Message):
+    """Recommendations: the first feature is the user, the second the item; further ones are what is known of a user who is
+    new.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    FACTOR_COUNT_FIELD_NUMBER: _builtins.int
+    HIDDEN_SIZES_FIELD_NUMBER: _builtins.int
+    DROPOUT_FIELD_NUMBER: _builtins.int
+    method: Global___CollaborativeMethod.ValueType
+    """Default: DOT_PRODUCT."""
+    factor_count: _builtins.int
+    """Default: 50."""
+    dropout: _builtins.float
+    """NET: default 0."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan: ...
+    @_builtins.property
+    def hidden_sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """NET: width of each hidden layer. Default: 100, 50."""
+
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        method: Global___CollaborativeMethod.ValueType | None = ...,
+        factor_count: _builtins.int | None = ...,
+        hidden_sizes: _abc.Iterable[_builtins.int] | None = ...,
+        dropout: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropout", b"_dropout", "_factor_count", b"_factor_count", "_method", b"_method", "dropout", b"dropout", "factor_count", b"factor_count", "fit", b"fit", "method", b"method"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropout", b"_dropout", "_factor_count", b"_factor_count", "_method", b"_method", "dropout", b"dropout", "factor_count", b"factor_count", "fit", b"fit", "hidden_sizes", b"hidden_sizes", "method", b"method"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__dropout: _TypeAlias = _typing.Literal["dropout"]  # noqa: Y015
+    _WhichOneofArgType__dropout: _TypeAlias = _typing.Literal["_dropout", b"_dropout"]  # noqa: Y015
+    _WhichOneofReturnType__factor_count: _TypeAlias = _typing.Literal["factor_count"]  # noqa: Y015
+    _WhichOneofArgType__factor_count: _TypeAlias = _typing.Literal["_factor_count", b"_factor_count"]  # noqa: Y015
+    _WhichOneofReturnType__method: _TypeAlias = _typing.Literal["method"]  # noqa: Y015
+    _WhichOneofArgType__method: _TypeAlias = _typing.Literal["_method", b"_method"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout) -> _WhichOneofReturnType__dropout | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__factor_count) -> _WhichOneofReturnType__factor_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__method) -> _WhichOneofReturnType__method | None: ...
+
+Global___CollaborativePlan: _TypeAlias = CollaborativePlan  # noqa: Y015
+
+@_typing.final
+class AwdLstmPlan(_message.Message):
+    """The AWD-LSTM and its tokens."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKENS_FIELD_NUMBER: _builtins.int
+    VOCABULARY_SIZE_FIELD_NUMBER: _builtins.int
+    MINIMUM_COUNT_FIELD_NUMBER: _builtins.int
+    EMBEDDING_SIZE_FIELD_NUMBER: _builtins.int
+    HIDDEN_SIZE_FIELD_NUMBER: _builtins.int
+    LAYER_COUNT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_LENGTH_FIELD_NUMBER: _builtins.int
+    DROPOUT_SCALE_FIELD_NUMBER: _builtins.int
+    ACTIVATION_PENALTY_FIELD_NUMBER: _builtins.int
+    CHANGE_PENALTY_FIELD_NUMBER: _builtins.int
+    tokens: Global___TokenKind.ValueType
+    """Default: WORD."""
+    vocabulary_size: _builtins.int
+    """Default: 20,000."""
+    minimum_count: _builtins.int
+    """Words that are seen less often are unknown. Default: 2."""
+    embedding_size: _builtins.int
+    """Default: 200."""
+    hidden_size: _builtins.int
+    """Default: 400."""
+    layer_count: _builtins.int
+    """Default: 2."""
+    sequence_length: _builtins.int
+    """Tokens of a batch in time. Default: 70."""
+    dropout_scale: _builtins.float
+    """All five dropouts are multiplied by it. Default: 0.5."""
+    activation_penalty: _builtins.float
+    """Penalty of large activations (AR). Default: 2."""
+    change_penalty: _builtins.float
+    """Penalty of activations that change from token to token (TAR). Default: 1."""
+    def __init__(
+        self,
+        *,
+        tokens: Global___TokenKind.ValueType | None = ...,
+        vocabulary_size: _builtins.int | None = ...,
+        minimum_count: _builtins.int | None = ...,
+        embedding_size: _builtins.int | None = ...,
+        hidden_size: _builtins.int | None = ...,
+        layer_count: _builtins.int | None = ...,
+        sequence_length: _builtins.int | None = ...,
+        dropout_scale: _builtins.float | None = ...,
+        activation_penalty: _builtins.float | None = ...,
+        change_penalty: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_activation_penalty", b"_activation_penalty", "_change_penalty", b"_change_penalty", "_dropout_scale", b"_dropout_scale", "_embedding_size", b"_embedding_size", "_hidden_size", b"_hidden_size", "_layer_count", b"_layer_count", "_minimum_count", b"_minimum_count", "_sequence_length", b"_sequence_length", "_tokens", b"_tokens", "_vocabulary_size", b"_vocabulary_size", "activation_penalty", b"activation_penalty", "change_penalty", b"change_penalty", "dropout_scale", b"dropout_scale", "embedding_size", b"embedding_size", "hidden_size", b"hidden_size", "layer_count", b"layer_count", "minimum_count", b"minimum_count", "sequence_length", b"sequence_length", "tokens", b"tokens", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_activation_penalty", b"_activation_penalty", "_change_penalty", b"_change_penalty", "_dropout_scale", b"_dropout_scale", "_embedding_size", b"_embedding_size", "_hidden_size", b"_hidden_size", "_layer_count", b"_layer_count", "_minimum_count", b"_minimum_count", "_sequence_length", b"_sequence_length", "_tokens", b"_tokens", "_vocabulary_size", b"_vocabulary_size", "activation_penalty", b"activation_penalty", "change_penalty", b"change_penalty", "dropout_scale", b"dropout_scale", "embedding_size", b"embedding_size", "hidden_size", b"hidden_size", "layer_count", b"layer_count", "minimum_count", b"minimum_count", "sequence_length", b"sequence_length", "tokens", b"tokens", "vocabulary_size", b"vocabulary_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__activation_penalty: _TypeAlias = _typing.Literal["activation_penalty"]  # noqa: Y015
+    _WhichOneofArgType__activation_penalty: _TypeAlias = _typing.Literal["_activation_penalty", b"_activation_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__change_penalty: _TypeAlias = _typing.Literal["change_penalty"]  # noqa: Y015
+    _WhichOneofArgType__change_penalty: _TypeAlias = _typing.Literal["_change_penalty", b"_change_penalty"]  # noqa: Y015
+    _WhichOneofReturnType__dropout_scale: _TypeAlias = _typing.Literal["dropout_scale"]  # noqa: Y015
+    _WhichOneofArgType__dropout_scale: _TypeAlias = _typing.Literal["_dropout_scale", b"_dropout_scale"]  # noqa: Y015
+    _WhichOneofReturnType__embedding_size: _TypeAlias = _typing.Literal["embedding_size"]  # noqa: Y015
+    _WhichOneofArgType__embedding_size: _TypeAlias = _typing.Literal["_embedding_size", b"_embedding_size"]  # noqa: Y015
+    _WhichOneofReturnType__hidden_size: _TypeAlias = _typing.Literal["hidden_size"]  # noqa: Y015
+    _WhichOneofArgType__hidden_size: _TypeAlias = _typing.Literal["_hidden_size", b"_hidden_size"]  # noqa: Y015
+    _WhichOneofReturnType__layer_count: _TypeAlias = _typing.Literal["layer_count"]  # noqa: Y015
+    _WhichOneofArgType__layer_count: _TypeAlias = _typing.Literal["_layer_count", b"_layer_count"]  # noqa: Y015
+    _WhichOneofReturnType__minimum_count: _TypeAlias = _typing.Literal["minimum_count"]  # noqa: Y015
+    _WhichOneofArgType__minimum_count: _TypeAlias = _typing.Literal["_minimum_count", b"_minimum_count"]  # noqa: Y015
+    _WhichOneofReturnType__sequence_length: _TypeAlias = _typing.Literal["sequence_length"]  # noqa: Y015
+    _WhichOneofArgType__sequence_length: _TypeAlias = _typing.Literal["_sequence_length", b"_sequence_length"]  # noqa: Y015
+    _WhichOneofReturnType__tokens: _TypeAlias = _typing.Literal["tokens"]  # noqa: Y015
+    _WhichOneofArgType__tokens: _TypeAlias = _typing.Literal["_tokens", b"_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__vocabulary_size: _TypeAlias = _typing.Literal["vocabulary_size"]  # noqa: Y015
+    _WhichOneofArgType__vocabulary_size: _TypeAlias = _typing.Literal["_vocabulary_size", b"_vocabulary_size"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__activation_penalty) -> _WhichOneofReturnType__activation_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__change_penalty) -> _WhichOneofReturnType__change_penalty | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropout_scale) -> _WhichOneofReturnType__dropout_scale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__embedding_size) -> _WhichOneofReturnType__embedding_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hidden_size) -> _WhichOneofReturnType__hidden_size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__layer_count) -> _WhichOneofReturnType__layer_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum_count) -> _WhichOneofReturnType__minimum_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence_length) -> _WhichOneofReturnType__sequence_length | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tokens) -> _WhichOneofReturnType__tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vocabulary_size) -> _WhichOneofReturnType__vocabulary_size | None: ...
+
+Global___AwdLstmPlan: _TypeAlias = AwdLstmPlan  # noqa: Y015
+
+@_typing.final
+class LanguageModelPlan(_message.Message):
+    """A language model: predicts the next token."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    ENCODER_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    weights: _builtins.str
+    """An earlier language model's version id, or a name in the folder of weights. Default: from scratch."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan: ...
+    @_builtins.property
+    def encoder(self) -> Global___AwdLstmPlan: ...
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        encoder: Global___AwdLstmPlan | None = ...,
+        weights: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_weights", b"_weights", "encoder", b"encoder", "fit", b"fit", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_weights", b"_weights", "encoder", b"encoder", "fit", b"fit", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
+
+Global___LanguageModelPlan: _TypeAlias = LanguageModelPlan  # noqa: Y015
+
+@_typing.final
+class TextClassifierPlan(_message.Message):
+    """ULMFiT: a language model, fine-tuned on the texts, whose encoder then classifies them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIT_FIELD_NUMBER: _builtins.int
+    ENCODER_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_MODEL_EPOCHS_FIELD_NUMBER: _builtins.int
+    LONGEST_FIELD_NUMBER: _builtins.int
+    weights: _builtins.str
+    """An earlier language model's version id, or a name in the folder of weights. Default: from scratch."""
+    language_model_epochs: _builtins.int
+    """Epochs of the language model on the training texts. Default: 1."""
+    longest: _builtins.int
+    """Tokens of a text that are read at most. Default: 1,400."""
+    @_builtins.property
+    def fit(self) -> Global___FitPlan:
+        """Of the classifier, whose layers are unfrozen one after the other."""
+
+    @_builtins.property
+    def encoder(self) -> Global___AwdLstmPlan: ...
+    def __init__(
+        self,
+        *,
+        fit: Global___FitPlan | None = ...,
+        encoder: Global___AwdLstmPlan | None = ...,
+        weights: _builtins.str | None = ...,
+        language_model_epochs: _builtins.int | None = ...,
+        longest: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_language_model_epochs", b"_language_model_epochs", "_longest", b"_longest", "_weights", b"_weights", "encoder", b"encoder", "fit", b"fit", "language_model_epochs", b"language_model_epochs", "longest", b"longest", "weights", b"weights"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_language_model_epochs", b"_language_model_epochs", "_longest", b"_longest", "_weights", b"_weights", "encoder", b"encoder", "fit", b"fit", "language_model_epochs", b"language_model_epochs", "longest", b"longest", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__language_model_epochs: _TypeAlias = _typing.Literal["language_model_epochs"]  # noqa: Y015
+    _WhichOneofArgType__language_model_epochs: _TypeAlias = _typing.Literal["_language_model_epochs", b"_language_model_epochs"]  # noqa: Y015
+    _WhichOneofReturnType__longest: _TypeAlias = _typing.Literal["longest"]  # noqa: Y015
+    _WhichOneofArgType__longest: _TypeAlias = _typing.Literal["_longest", b"_longest"]  # noqa: Y015
+    _WhichOneofReturnType__weights: _TypeAlias = _typing.Literal["weights"]  # noqa: Y015
+    _WhichOneofArgType__weights: _TypeAlias = _typing.Literal["_weights", b"_weights"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__language_model_epochs) -> _WhichOneofReturnType__language_model_epochs | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__longest) -> _WhichOneofReturnType__longest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__weights) -> _WhichOneofReturnType__weights | None: ...
+
+Global___TextClassifierPlan: _TypeAlias = TextClassifierPlan  # noqa: Y015
 
 @_typing.final
 class Watch(_message.Message):

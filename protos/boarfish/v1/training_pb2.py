@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from boarfish.v1 import common_pb2 as boarfish_dot_v1_dot_common__pb2
+from boarfish.v1 import figure_pb2 as boarfish_dot_v1_dot_figure__pb2
 from boarfish.v1 import task_pb2 as boarfish_dot_v1_dot_task__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62oarfish/v1/training.proto\x12\x0b\x62oarfish.v1\x1a\x18\x62oarfish/v1/common.proto\x1a\x16\x62oarfish/v1/task.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x02\n\x0bTrainingJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04task\x18\x02 \x01(\x0b\x32\x11.boarfish.v1.Task\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x04 \x01(\x04\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.boarfish.v1.TrainingJobState\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12/\n\x08progress\x18\x07 \x01(\x0b\x32\x1d.boarfish.v1.TrainingProgress\x12\x31\n\x0emodel_versions\x18\x08 \x03(\x0b\x32\x19.boarfish.v1.ModelVersion\x12\x14\n\x0cresume_count\x18\t \x01(\r\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd5\x02\n\x10TrainingProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\r\x12\x13\n\x0b\x65poch_count\x18\x04 \x01(\r\x12\x0c\n\x04step\x18\x05 \x01(\x04\x12\x12\n\ntrain_loss\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12;\n\x07metrics\x18\x08 \x03(\x0b\x32*.boarfish.v1.TrainingProgress.MetricsEntry\x12\x12\n\nrows_per_s\x18\t \x01(\x01\x12\x15\n\rfraction_done\x18\n \x01(\x01\x12,\n\ttime_left\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xda\x03\n\x0cModelVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttask_name\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x05 \x01(\x04\x12\x17\n\x0ftraining_job_id\x18\x06 \x01(\t\x12\x37\n\x07metrics\x18\x07 \x03(\x0b\x32&.boarfish.v1.ModelVersion.MetricsEntry\x12\x31\n\x08\x62\x61seline\x18\x08 \x01(\x0b\x32\x1f.boarfish.v1.BaselineComparison\x12\x33\n\x05\x66iles\x18\t \x03(\x0b\x32$.boarfish.v1.ModelVersion.FilesEntry\x12\x12\n\nmodel_card\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a\x45\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.boarfish.v1.Estimate:\x02\x38\x01\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcf\x01\n\x12\x42\x61selineComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\'\n\x08\x62\x61seline\x18\x03 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12$\n\x05model\x18\x04 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12)\n\ndifference\x18\x05 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12\x0e\n\x06\x62\x65tter\x18\x06 \x01(\x08\x12\x11\n\tstatement\x18\x07 \x01(\t\"\xad\x01\n\x18\x43reateTrainingJobRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12/\n\x07\x64\x61taset\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,62}$\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\x04\x12\'\n\x04task\x18\x04 \x01(\x0b\x32\x11.boarfish.v1.TaskB\x06\xbaH\x03\xc8\x01\x01\"B\n\x19\x43reateTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\",\n\x15GetTrainingJobRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"?\n\x16GetTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\"J\n\x17ListTrainingJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListTrainingJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.boarfish.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x18\x43\x61ncelTrainingJobRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x13\n\x02id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"B\n\x19\x43\x61ncelTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\".\n\x17WatchTrainingJobRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"A\n\x18WatchTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\"u\n\x17\x46indLearningRateRequest\x12\x18\n\x07\x64\x61taset\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\x04\x12\'\n\x04task\x18\x03 \x01(\x0b\x32\x11.boarfish.v1.TaskB\x06\xbaH\x03\xc8\x01\x01\"V\n\x18\x46indLearningRateResponse\x12\x16\n\x0elearning_rates\x18\x01 \x03(\x01\x12\x0e\n\x06losses\x18\x02 \x03(\x01\x12\x12\n\nsuggestion\x18\x03 \x01(\x01\"^\n\x18ListModelVersionsRequest\x12\x11\n\ttask_name\x18\x01 \x01(\t\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x19ListModelVersionsResponse\x12\x31\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\x19.boarfish.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x16GetModelVersionRequest\x12#\n\x02id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,64}$\"K\n\x17GetModelVersionResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.boarfish.v1.ModelVersion\"w\n\x19\x45xportModelVersionRequest\x12#\n\x02id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,64}$\x12\x35\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x19.boarfish.v1.ExportFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"9\n\x1a\x45xportModelVersionResponse\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t*\xd8\x01\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05*\xaf\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPORT_FORMAT_ONNX\x10\x01\x12\x1b\n\x17\x45XPORT_FORMAT_ONNX_INT8\x10\x02\x12\x15\n\x11\x45XPORT_FORMAT_ORT\x10\x03\x12\x15\n\x11\x45XPORT_FORMAT_MAR\x10\x04\x12\x1d\n\x19\x45XPORT_FORMAT_EDGE_BUNDLE\x10\x05\x32\x94\x07\n\x0fTrainingService\x12\x64\n\x11\x43reateTrainingJob\x12%.boarfish.v1.CreateTrainingJobRequest\x1a&.boarfish.v1.CreateTrainingJobResponse\"\x00\x12[\n\x0eGetTrainingJob\x12\".boarfish.v1.GetTrainingJobRequest\x1a#.boarfish.v1.GetTrainingJobResponse\"\x00\x12\x61\n\x10ListTrainingJobs\x12$.boarfish.v1.ListTrainingJobsRequest\x1a%.boarfish.v1.ListTrainingJobsResponse\"\x00\x12\x64\n\x11\x43\x61ncelTrainingJob\x12%.boarfish.v1.CancelTrainingJobRequest\x1a&.boarfish.v1.CancelTrainingJobResponse\"\x00\x12\x63\n\x10WatchTrainingJob\x12$.boarfish.v1.WatchTrainingJobRequest\x1a%.boarfish.v1.WatchTrainingJobResponse\"\x00\x30\x01\x12\x61\n\x10\x46indLearningRate\x12$.boarfish.v1.FindLearningRateRequest\x1a%.boarfish.v1.FindLearningRateResponse\"\x00\x12\x64\n\x11ListModelVersions\x12%.boarfish.v1.ListModelVersionsRequest\x1a&.boarfish.v1.ListModelVersionsResponse\"\x00\x12^\n\x0fGetModelVersion\x12#.boarfish.v1.GetModelVersionRequest\x1a$.boarfish.v1.GetModelVersionResponse\"\x00\x12g\n\x12\x45xportModelVersion\x12&.boarfish.v1.ExportModelVersionRequest\x1a\'.boarfish.v1.ExportModelVersionResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x62oarfish/v1/training.proto\x12\x0b\x62oarfish.v1\x1a\x18\x62oarfish/v1/common.proto\x1a\x18\x62oarfish/v1/figure.proto\x1a\x16\x62oarfish/v1/task.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfa\x02\n\x0bTrainingJob\x12\n\n\x02id\x18\x01 \x01(\t\x12\x1f\n\x04task\x18\x02 \x01(\x0b\x32\x11.boarfish.v1.Task\x12\x0f\n\x07\x64\x61taset\x18\x03 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x04 \x01(\x04\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.boarfish.v1.TrainingJobState\x12\r\n\x05\x65rror\x18\x06 \x01(\t\x12/\n\x08progress\x18\x07 \x01(\x0b\x32\x1d.boarfish.v1.TrainingProgress\x12\x31\n\x0emodel_versions\x18\x08 \x03(\x0b\x32\x19.boarfish.v1.ModelVersion\x12\x14\n\x0cresume_count\x18\t \x01(\r\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xd5\x02\n\x10TrainingProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\r\x12\x13\n\x0b\x65poch_count\x18\x04 \x01(\r\x12\x0c\n\x04step\x18\x05 \x01(\x04\x12\x12\n\ntrain_loss\x18\x06 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x07 \x01(\x01\x12;\n\x07metrics\x18\x08 \x03(\x0b\x32*.boarfish.v1.TrainingProgress.MetricsEntry\x12\x12\n\nrows_per_s\x18\t \x01(\x01\x12\x15\n\rfraction_done\x18\n \x01(\x01\x12,\n\ttime_left\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x89\x05\n\x0cModelVersion\x12\n\n\x02id\x18\x01 \x01(\t\x12\x11\n\ttask_name\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x04 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x05 \x01(\x04\x12\x17\n\x0ftraining_job_id\x18\x06 \x01(\t\x12\x37\n\x07metrics\x18\x07 \x03(\x0b\x32&.boarfish.v1.ModelVersion.MetricsEntry\x12\x31\n\x08\x62\x61seline\x18\x08 \x01(\x0b\x32\x1f.boarfish.v1.BaselineComparison\x12\x33\n\x05\x66iles\x18\t \x03(\x0b\x32$.boarfish.v1.ModelVersion.FilesEntry\x12\x12\n\nmodel_card\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12=\n\nparameters\x18\x0c \x03(\x0b\x32).boarfish.v1.ModelVersion.ParametersEntry\x12\x10\n\x08warnings\x18\r \x03(\t\x12)\n\x06parity\x18\x0e \x01(\x0b\x32\x19.boarfish.v1.ExportParity\x1a\x45\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12$\n\x05value\x18\x02 \x01(\x0b\x32\x15.boarfish.v1.Estimate:\x02\x38\x01\x1a,\n\nFilesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"Z\n\x0c\x45xportParity\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x1a\n\x12largest_difference\x18\x02 \x01(\x01\x12\x11\n\ttolerance\x18\x03 \x01(\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x04\"\xcf\x01\n\x12\x42\x61selineComparison\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0e\n\x06metric\x18\x02 \x01(\t\x12\'\n\x08\x62\x61seline\x18\x03 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12$\n\x05model\x18\x04 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12)\n\ndifference\x18\x05 \x01(\x0b\x32\x15.boarfish.v1.Estimate\x12\x0e\n\x06\x62\x65tter\x18\x06 \x01(\x08\x12\x11\n\tstatement\x18\x07 \x01(\t\"\xad\x01\n\x18\x43reateTrainingJobRequest\x12\x1e\n\nrequest_id\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\x12/\n\x07\x64\x61taset\x18\x02 \x01(\tB\x1e\xbaH\x1br\x19\x32\x17^[a-z][a-z0-9_-]{0,62}$\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\x04\x12\'\n\x04task\x18\x04 \x01(\x0b\x32\x11.boarfish.v1.TaskB\x06\xbaH\x03\xc8\x01\x01\"B\n\x19\x43reateTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\",\n\x15GetTrainingJobRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"?\n\x16GetTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\"J\n\x17ListTrainingJobsRequest\x12\x1b\n\tpage_size\x18\x01 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x12\n\npage_token\x18\x02 \x01(\t\"[\n\x18ListTrainingJobsResponse\x12&\n\x04jobs\x18\x01 \x03(\x0b\x32\x18.boarfish.v1.TrainingJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x18\x43\x61ncelTrainingJobRequest\x12\x1c\n\nrequest_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x13\n\x02id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"B\n\x19\x43\x61ncelTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\".\n\x17WatchTrainingJobRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"A\n\x18WatchTrainingJobResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x18.boarfish.v1.TrainingJob\".\n\x17GetTrainingCurveRequest\x12\x13\n\x02id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\"C\n\x18GetTrainingCurveResponse\x12\'\n\x06points\x18\x01 \x03(\x0b\x32\x17.boarfish.v1.CurvePoint\"\xfd\x01\n\nCurvePoint\x12\x13\n\x0bmodel_index\x18\x01 \x01(\r\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\r\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntrain_loss\x18\x05 \x01(\x01\x12\x17\n\x0fvalidation_loss\x18\x06 \x01(\x01\x12\x35\n\x07metrics\x18\x07 \x03(\x0b\x32$.boarfish.v1.CurvePoint.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8a\x01\n\x17\x46indLearningRateRequest\x12\x18\n\x07\x64\x61taset\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x10\x01\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\x04\x12\'\n\x04task\x18\x03 \x01(\x0b\x32\x11.boarfish.v1.TaskB\x06\xbaH\x03\xc8\x01\x01\x12\x13\n\x0bmodel_index\x18\x04 \x01(\r\"v\n\x18\x46indLearningRateResponse\x12\x16\n\x0elearning_rates\x18\x01 \x03(\x01\x12\x0e\n\x06losses\x18\x02 \x03(\x01\x12\x12\n\nsuggestion\x18\x03 \x01(\x01\x12\r\n\x05steep\x18\x04 \x01(\x01\x12\x0f\n\x07minimum\x18\x05 \x01(\x01\"^\n\x18ListModelVersionsRequest\x12\x11\n\ttask_name\x18\x01 \x01(\t\x12\x1b\n\tpage_size\x18\x02 \x01(\rB\x08\xbaH\x05*\x03\x18\xe8\x07\x12\x12\n\npage_token\x18\x03 \x01(\t\"g\n\x19ListModelVersionsResponse\x12\x31\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\x19.boarfish.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x16GetModelVersionRequest\x12#\n\x02id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,64}$\"K\n\x17GetModelVersionResponse\x12\x30\n\rmodel_version\x18\x01 \x01(\x0b\x32\x19.boarfish.v1.ModelVersion\"D\n\x1dGetModelVersionFiguresRequest\x12#\n\x02id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,64}$\"F\n\x1eGetModelVersionFiguresResponse\x12$\n\x07\x66igures\x18\x01 \x03(\x0b\x32\x13.boarfish.v1.Figure\"w\n\x19\x45xportModelVersionRequest\x12#\n\x02id\x18\x01 \x01(\tB\x17\xbaH\x14r\x12\x32\x10^[0-9a-f]{8,64}$\x12\x35\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x19.boarfish.v1.ExportFormatB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"9\n\x1a\x45xportModelVersionResponse\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t*\xd8\x01\n\x10TrainingJobState\x12\"\n\x1eTRAINING_JOB_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRAINING_JOB_STATE_QUEUED\x10\x01\x12\x1e\n\x1aTRAINING_JOB_STATE_RUNNING\x10\x02\x12 \n\x1cTRAINING_JOB_STATE_SUCCEEDED\x10\x03\x12\x1d\n\x19TRAINING_JOB_STATE_FAILED\x10\x04\x12 \n\x1cTRAINING_JOB_STATE_CANCELLED\x10\x05*\xaf\x01\n\x0c\x45xportFormat\x12\x1d\n\x19\x45XPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12\x45XPORT_FORMAT_ONNX\x10\x01\x12\x1b\n\x17\x45XPORT_FORMAT_ONNX_INT8\x10\x02\x12\x15\n\x11\x45XPORT_FORMAT_ORT\x10\x03\x12\x15\n\x11\x45XPORT_FORMAT_MAR\x10\x04\x12\x1d\n\x19\x45XPORT_FORMAT_EDGE_BUNDLE\x10\x05\x32\xec\x08\n\x0fTrainingService\x12\x64\n\x11\x43reateTrainingJob\x12%.boarfish.v1.CreateTrainingJobRequest\x1a&.boarfish.v1.CreateTrainingJobResponse\"\x00\x12[\n\x0eGetTrainingJob\x12\".boarfish.v1.GetTrainingJobRequest\x1a#.boarfish.v1.GetTrainingJobResponse\"\x00\x12\x61\n\x10ListTrainingJobs\x12$.boarfish.v1.ListTrainingJobsRequest\x1a%.boarfish.v1.ListTrainingJobsResponse\"\x00\x12\x64\n\x11\x43\x61ncelTrainingJob\x12%.boarfish.v1.CancelTrainingJobRequest\x1a&.boarfish.v1.CancelTrainingJobResponse\"\x00\x12\x63\n\x10WatchTrainingJob\x12$.boarfish.v1.WatchTrainingJobRequest\x1a%.boarfish.v1.WatchTrainingJobResponse\"\x00\x30\x01\x12\x61\n\x10GetTrainingCurve\x12$.boarfish.v1.GetTrainingCurveRequest\x1a%.boarfish.v1.GetTrainingCurveResponse\"\x00\x12\x61\n\x10\x46indLearningRate\x12$.boarfish.v1.FindLearningRateRequest\x1a%.boarfish.v1.FindLearningRateResponse\"\x00\x12\x64\n\x11ListModelVersions\x12%.boarfish.v1.ListModelVersionsRequest\x1a&.boarfish.v1.ListModelVersionsResponse\"\x00\x12^\n\x0fGetModelVersion\x12#.boarfish.v1.GetModelVersionRequest\x1a$.boarfish.v1.GetModelVersionResponse\"\x00\x12s\n\x16GetModelVersionFigures\x12*.boarfish.v1.GetModelVersionFiguresRequest\x1a+.boarfish.v1.GetModelVersionFiguresResponse\"\x00\x12g\n\x12\x45xportModelVersion\x12&.boarfish.v1.ExportModelVersionRequest\x1a\'.boarfish.v1.ExportModelVersionResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +43,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELVERSION_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_MODELVERSION_FILESENTRY']._loaded_options = None
   _globals['_MODELVERSION_FILESENTRY']._serialized_options = b'8\001'
+  _globals['_MODELVERSION_PARAMETERSENTRY']._loaded_options = None
+  _globals['_MODELVERSION_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_CREATETRAININGJOBREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATETRAININGJOBREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_CREATETRAININGJOBREQUEST'].fields_by_name['dataset']._loaded_options = None
@@ -58,6 +61,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELTRAININGJOBREQUEST'].fields_by_name['id']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_WATCHTRAININGJOBREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_WATCHTRAININGJOBREQUEST'].fields_by_name['id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_GETTRAININGCURVEREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETTRAININGCURVEREQUEST'].fields_by_name['id']._serialized_options = b'\272H\004r\002\020\001'
+  _globals['_CURVEPOINT_METRICSENTRY']._loaded_options = None
+  _globals['_CURVEPOINT_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_FINDLEARNINGRATEREQUEST'].fields_by_name['dataset']._loaded_options = None
   _globals['_FINDLEARNINGRATEREQUEST'].fields_by_name['dataset']._serialized_options = b'\272H\004r\002\020\001'
   _globals['_FINDLEARNINGRATEREQUEST'].fields_by_name['task']._loaded_options = None
@@ -66,64 +73,82 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMODELVERSIONSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\005*\003\030\350\007'
   _globals['_GETMODELVERSIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_GETMODELVERSIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\024r\0222\020^[0-9a-f]{8,64}$'
+  _globals['_GETMODELVERSIONFIGURESREQUEST'].fields_by_name['id']._loaded_options = None
+  _globals['_GETMODELVERSIONFIGURESREQUEST'].fields_by_name['id']._serialized_options = b'\272H\024r\0222\020^[0-9a-f]{8,64}$'
   _globals['_EXPORTMODELVERSIONREQUEST'].fields_by_name['id']._loaded_options = None
   _globals['_EXPORTMODELVERSIONREQUEST'].fields_by_name['id']._serialized_options = b'\272H\024r\0222\020^[0-9a-f]{8,64}$'
   _globals['_EXPORTMODELVERSIONREQUEST'].fields_by_name['format']._loaded_options = None
   _globals['_EXPORTMODELVERSIONREQUEST'].fields_by_name['format']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_TRAININGJOBSTATE']._serialized_start=3114
-  _globals['_TRAININGJOBSTATE']._serialized_end=3330
-  _globals['_EXPORTFORMAT']._serialized_start=3333
-  _globals['_EXPORTFORMAT']._serialized_end=3508
-  _globals['_TRAININGJOB']._serialized_start=188
-  _globals['_TRAININGJOB']._serialized_end=566
-  _globals['_TRAININGPROGRESS']._serialized_start=569
-  _globals['_TRAININGPROGRESS']._serialized_end=910
-  _globals['_TRAININGPROGRESS_METRICSENTRY']._serialized_start=864
-  _globals['_TRAININGPROGRESS_METRICSENTRY']._serialized_end=910
-  _globals['_MODELVERSION']._serialized_start=913
-  _globals['_MODELVERSION']._serialized_end=1387
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=1272
-  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=1341
-  _globals['_MODELVERSION_FILESENTRY']._serialized_start=1343
-  _globals['_MODELVERSION_FILESENTRY']._serialized_end=1387
-  _globals['_BASELINECOMPARISON']._serialized_start=1390
-  _globals['_BASELINECOMPARISON']._serialized_end=1597
-  _globals['_CREATETRAININGJOBREQUEST']._serialized_start=1600
-  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=1773
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=1775
-  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=1841
-  _globals['_GETTRAININGJOBREQUEST']._serialized_start=1843
-  _globals['_GETTRAININGJOBREQUEST']._serialized_end=1887
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=1889
-  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=1952
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=1954
-  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=2028
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=2030
-  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=2121
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=2123
-  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=2200
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=2202
-  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=2268
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=2270
-  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=2316
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=2318
-  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=2383
-  _globals['_FINDLEARNINGRATEREQUEST']._serialized_start=2385
-  _globals['_FINDLEARNINGRATEREQUEST']._serialized_end=2502
-  _globals['_FINDLEARNINGRATERESPONSE']._serialized_start=2504
-  _globals['_FINDLEARNINGRATERESPONSE']._serialized_end=2590
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=2592
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=2686
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=2688
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=2791
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=2793
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=2854
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=2856
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=2931
-  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_start=2933
-  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_end=3052
-  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_start=3054
-  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_end=3111
-  _globals['_TRAININGSERVICE']._serialized_start=3511
-  _globals['_TRAININGSERVICE']._serialized_end=4427
+  _globals['_TRAININGJOBSTATE']._serialized_start=3976
+  _globals['_TRAININGJOBSTATE']._serialized_end=4192
+  _globals['_EXPORTFORMAT']._serialized_start=4195
+  _globals['_EXPORTFORMAT']._serialized_end=4370
+  _globals['_TRAININGJOB']._serialized_start=214
+  _globals['_TRAININGJOB']._serialized_end=592
+  _globals['_TRAININGPROGRESS']._serialized_start=595
+  _globals['_TRAININGPROGRESS']._serialized_end=936
+  _globals['_TRAININGPROGRESS_METRICSENTRY']._serialized_start=890
+  _globals['_TRAININGPROGRESS_METRICSENTRY']._serialized_end=936
+  _globals['_MODELVERSION']._serialized_start=939
+  _globals['_MODELVERSION']._serialized_end=1588
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_start=1422
+  _globals['_MODELVERSION_METRICSENTRY']._serialized_end=1491
+  _globals['_MODELVERSION_FILESENTRY']._serialized_start=1493
+  _globals['_MODELVERSION_FILESENTRY']._serialized_end=1537
+  _globals['_MODELVERSION_PARAMETERSENTRY']._serialized_start=1539
+  _globals['_MODELVERSION_PARAMETERSENTRY']._serialized_end=1588
+  _globals['_EXPORTPARITY']._serialized_start=1590
+  _globals['_EXPORTPARITY']._serialized_end=1680
+  _globals['_BASELINECOMPARISON']._serialized_start=1683
+  _globals['_BASELINECOMPARISON']._serialized_end=1890
+  _globals['_CREATETRAININGJOBREQUEST']._serialized_start=1893
+  _globals['_CREATETRAININGJOBREQUEST']._serialized_end=2066
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_start=2068
+  _globals['_CREATETRAININGJOBRESPONSE']._serialized_end=2134
+  _globals['_GETTRAININGJOBREQUEST']._serialized_start=2136
+  _globals['_GETTRAININGJOBREQUEST']._serialized_end=2180
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_start=2182
+  _globals['_GETTRAININGJOBRESPONSE']._serialized_end=2245
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_start=2247
+  _globals['_LISTTRAININGJOBSREQUEST']._serialized_end=2321
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_start=2323
+  _globals['_LISTTRAININGJOBSRESPONSE']._serialized_end=2414
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_start=2416
+  _globals['_CANCELTRAININGJOBREQUEST']._serialized_end=2493
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_start=2495
+  _globals['_CANCELTRAININGJOBRESPONSE']._serialized_end=2561
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_start=2563
+  _globals['_WATCHTRAININGJOBREQUEST']._serialized_end=2609
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_start=2611
+  _globals['_WATCHTRAININGJOBRESPONSE']._serialized_end=2676
+  _globals['_GETTRAININGCURVEREQUEST']._serialized_start=2678
+  _globals['_GETTRAININGCURVEREQUEST']._serialized_end=2724
+  _globals['_GETTRAININGCURVERESPONSE']._serialized_start=2726
+  _globals['_GETTRAININGCURVERESPONSE']._serialized_end=2793
+  _globals['_CURVEPOINT']._serialized_start=2796
+  _globals['_CURVEPOINT']._serialized_end=3049
+  _globals['_CURVEPOINT_METRICSENTRY']._serialized_start=890
+  _globals['_CURVEPOINT_METRICSENTRY']._serialized_end=936
+  _globals['_FINDLEARNINGRATEREQUEST']._serialized_start=3052
+  _globals['_FINDLEARNINGRATEREQUEST']._serialized_end=3190
+  _globals['_FINDLEARNINGRATERESPONSE']._serialized_start=3192
+  _globals['_FINDLEARNINGRATERESPONSE']._serialized_end=3310
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=3312
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=3406
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=3408
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=3511
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=3513
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=3574
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=3576
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=3651
+  _globals['_GETMODELVERSIONFIGURESREQUEST']._serialized_start=3653
+  _globals['_GETMODELVERSIONFIGURESREQUEST']._serialized_end=3721
+  _globals['_GETMODELVERSIONFIGURESRESPONSE']._serialized_start=3723
+  _globals['_GETMODELVERSIONFIGURESRESPONSE']._serialized_end=3793
+  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_start=3795
+  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_end=3914
+  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_start=3916
+  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_end=3973
+  _globals['_TRAININGSERVICE']._serialized_start=4373
+  _globals['_TRAININGSERVICE']._serialized_end=5505
 # @@protoc_insertion_point(module_scope)

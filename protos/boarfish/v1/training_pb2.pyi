@@ -4,6 +4,7 @@ isort:skip_file
 Training: jobs that make model versions."""
 
 from boarfish.v1 import common_pb2 as _common_pb2
+from boarfish.v1 import figure_pb2 as _figure_pb2
 from boarfish.v1 import task_pb2 as _task_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -259,6 +260,26 @@ class ModelVersion(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     TASK_NAME_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
@@ -270,6 +291,9 @@ class ModelVersion(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     MODEL_CARD_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    PARITY_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """SHA-256 of its manifest, hex."""
     task_name: _builtins.str
@@ -292,6 +316,18 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Every setting of the model with its value, for people."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What whoever uses the version should know: leaks between training and validation, rows that could not be read."""
+
+    @_builtins.property
+    def parity(self) -> Global___ExportParity:
+        """The exported graph's answers against the model's own."""
+
     def __init__(
         self,
         *,
@@ -306,14 +342,48 @@ class ModelVersion(_message.Message):
         files: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         model_card: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
+        parity: Global___ExportParity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "create_time", b"create_time", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "create_time", b"create_time", "dataset", b"dataset", "dataset_version", b"dataset_version", "files", b"files", "id", b"id", "metrics", b"metrics", "model", b"model", "model_card", b"model_card", "task_name", b"task_name", "training_job_id", b"training_job_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["baseline", b"baseline", "create_time", b"create_time", "dataset", b"dataset", "dataset_version", b"dataset_version", "files", b"files", "id", b"id", "metrics", b"metrics", "model", b"model", "model_card", b"model_card", "parameters", b"parameters", "parity", b"parity", "task_name", b"task_name", "training_job_id", b"training_job_id", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelVersion: _TypeAlias = ModelVersion  # noqa: Y015
+
+@_typing.final
+class ExportParity(_message.Message):
+    """ONNX Runtime's answers against the model's own on validation rows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: _builtins.int
+    LARGEST_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    TOLERANCE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    what: _builtins.str
+    """What was compared ("probability")."""
+    largest_difference: _builtins.float
+    tolerance: _builtins.float
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        what: _builtins.str = ...,
+        largest_difference: _builtins.float = ...,
+        tolerance: _builtins.float = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "largest_difference", b"largest_difference", "tolerance", b"tolerance", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportParity: _TypeAlias = ExportParity  # noqa: Y015
 
 @_typing.final
 class BaselineComparison(_message.Message):
@@ -581,14 +651,124 @@ class WatchTrainingJobResponse(_message.Message):
 Global___WatchTrainingJobResponse: _TypeAlias = WatchTrainingJobResponse  # noqa: Y015
 
 @_typing.final
+class GetTrainingCurveRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrainingCurveRequest: _TypeAlias = GetTrainingCurveRequest  # noqa: Y015
+
+@_typing.final
+class GetTrainingCurveResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___CurvePoint]:
+        """In the order of the plan's models, then of time."""
+
+    def __init__(
+        self,
+        *,
+        points: _abc.Iterable[Global___CurvePoint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["points", b"points"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetTrainingCurveResponse: _TypeAlias = GetTrainingCurveResponse  # noqa: Y015
+
+@_typing.final
+class CurvePoint(_message.Message):
+    """What was measured at the end of an epoch (of a net) or after some rounds (of trees)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetricsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    MODEL_INDEX_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    TRAIN_LOSS_FIELD_NUMBER: _builtins.int
+    VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    model_index: _builtins.int
+    """Which model, by its place in the plan, and its kind."""
+    model: _builtins.str
+    epoch: _builtins.int
+    train_loss: _builtins.float
+    """NaN where it is not known."""
+    validation_loss: _builtins.float
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """On validation rows, by name."""
+
+    def __init__(
+        self,
+        *,
+        model_index: _builtins.int = ...,
+        model: _builtins.str = ...,
+        epoch: _builtins.int = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        train_loss: _builtins.float = ...,
+        validation_loss: _builtins.float = ...,
+        metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "metrics", b"metrics", "model", b"model", "model_index", b"model_index", "time", b"time", "train_loss", b"train_loss", "validation_loss", b"validation_loss"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CurvePoint: _TypeAlias = CurvePoint  # noqa: Y015
+
+@_typing.final
 class FindLearningRateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATASET_FIELD_NUMBER: _builtins.int
     DATASET_VERSION_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
+    MODEL_INDEX_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     dataset_version: _builtins.int
+    """0: the newest."""
+    model_index: _builtins.int
+    """Which model of the task's plan; it must be a net."""
     @_builtins.property
     def task(self) -> _task_pb2.Task: ...
     def __init__(
@@ -597,10 +777,11 @@ class FindLearningRateRequest(_message.Message):
         dataset: _builtins.str = ...,
         dataset_version: _builtins.int = ...,
         task: _task_pb2.Task | None = ...,
+        model_index: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "dataset_version", b"dataset_version", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "dataset_version", b"dataset_version", "model_index", b"model_index", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -613,10 +794,17 @@ class FindLearningRateResponse(_message.Message):
     LEARNING_RATES_FIELD_NUMBER: _builtins.int
     LOSSES_FIELD_NUMBER: _builtins.int
     SUGGESTION_FIELD_NUMBER: _builtins.int
+    STEEP_FIELD_NUMBER: _builtins.int
+    MINIMUM_FIELD_NUMBER: _builtins.int
     suggestion: _builtins.float
-    """Suggested peak rate."""
+    """Suggested peak rate: the valley."""
+    steep: _builtins.float
+    """Where the loss falls fastest, and a tenth of where it is least."""
+    minimum: _builtins.float
     @_builtins.property
-    def learning_rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+    def learning_rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Increasing, and the smoothed loss at each."""
+
     @_builtins.property
     def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
     def __init__(
@@ -625,10 +813,12 @@ class FindLearningRateResponse(_message.Message):
         learning_rates: _abc.Iterable[_builtins.float] | None = ...,
         losses: _abc.Iterable[_builtins.float] | None = ...,
         suggestion: _builtins.float = ...,
+        steep: _builtins.float = ...,
+        minimum: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["learning_rates", b"learning_rates", "losses", b"losses", "suggestion", b"suggestion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["learning_rates", b"learning_rates", "losses", b"losses", "minimum", b"minimum", "steep", b"steep", "suggestion", b"suggestion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -724,6 +914,48 @@ class GetModelVersionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelVersionResponse: _TypeAlias = GetModelVersionResponse  # noqa: Y015
+
+@_typing.final
+class GetModelVersionFiguresRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The id, or an unambiguous prefix of at least 8 characters."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelVersionFiguresRequest: _TypeAlias = GetModelVersionFiguresRequest  # noqa: Y015
+
+@_typing.final
+class GetModelVersionFiguresResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIGURES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[_figure_pb2.Figure]:
+        """Most telling first."""
+
+    def __init__(
+        self,
+        *,
+        figures: _abc.Iterable[_figure_pb2.Figure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["figures", b"figures"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelVersionFiguresResponse: _TypeAlias = GetModelVersionFiguresResponse  # noqa: Y015
 
 @_typing.final
 class ExportModelVersionRequest(_message.Message):

@@ -60,6 +60,11 @@ class TrainingServiceStub:
                 request_serializer=boarfish_dot_v1_dot_training__pb2.WatchTrainingJobRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_training__pb2.WatchTrainingJobResponse.FromString,
                 _registered_method=True)
+        self.GetTrainingCurve = channel.unary_unary(
+                '/boarfish.v1.TrainingService/GetTrainingCurve',
+                request_serializer=boarfish_dot_v1_dot_training__pb2.GetTrainingCurveRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_training__pb2.GetTrainingCurveResponse.FromString,
+                _registered_method=True)
         self.FindLearningRate = channel.unary_unary(
                 '/boarfish.v1.TrainingService/FindLearningRate',
                 request_serializer=boarfish_dot_v1_dot_training__pb2.FindLearningRateRequest.SerializeToString,
@@ -74,6 +79,11 @@ class TrainingServiceStub:
                 '/boarfish.v1.TrainingService/GetModelVersion',
                 request_serializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionResponse.FromString,
+                _registered_method=True)
+        self.GetModelVersionFigures = channel.unary_unary(
+                '/boarfish.v1.TrainingService/GetModelVersionFigures',
+                request_serializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresResponse.FromString,
                 _registered_method=True)
         self.ExportModelVersion = channel.unary_unary(
                 '/boarfish.v1.TrainingService/ExportModelVersion',
@@ -119,8 +129,16 @@ class TrainingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetTrainingCurve(self, request, context):
+        """How a job's models learnt so far: one point an epoch. Kept with the versions when the job has ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindLearningRate(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED): the learning-rate finder.
+        """The learning-rate finder: a short sweep from a tiny rate to one at which the loss explodes. Nothing is kept.
+        RESOURCE_EXHAUSTED while another sweep runs.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +152,13 @@ class TrainingServiceServicer:
 
     def GetModelVersion(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModelVersionFigures(self, request, context):
+        """The looks inside a version that its job made.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -173,6 +198,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     request_deserializer=boarfish_dot_v1_dot_training__pb2.WatchTrainingJobRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_training__pb2.WatchTrainingJobResponse.SerializeToString,
             ),
+            'GetTrainingCurve': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTrainingCurve,
+                    request_deserializer=boarfish_dot_v1_dot_training__pb2.GetTrainingCurveRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_training__pb2.GetTrainingCurveResponse.SerializeToString,
+            ),
             'FindLearningRate': grpc.unary_unary_rpc_method_handler(
                     servicer.FindLearningRate,
                     request_deserializer=boarfish_dot_v1_dot_training__pb2.FindLearningRateRequest.FromString,
@@ -187,6 +217,11 @@ def add_TrainingServiceServicer_to_server(servicer, server):
                     servicer.GetModelVersion,
                     request_deserializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionResponse.SerializeToString,
+            ),
+            'GetModelVersionFigures': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModelVersionFigures,
+                    request_deserializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresResponse.SerializeToString,
             ),
             'ExportModelVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportModelVersion,
@@ -341,6 +376,33 @@ class TrainingService:
             _registered_method=True)
 
     @staticmethod
+    def GetTrainingCurve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.TrainingService/GetTrainingCurve',
+            boarfish_dot_v1_dot_training__pb2.GetTrainingCurveRequest.SerializeToString,
+            boarfish_dot_v1_dot_training__pb2.GetTrainingCurveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def FindLearningRate(request,
             target,
             options=(),
@@ -411,6 +473,33 @@ class TrainingService:
             '/boarfish.v1.TrainingService/GetModelVersion',
             boarfish_dot_v1_dot_training__pb2.GetModelVersionRequest.SerializeToString,
             boarfish_dot_v1_dot_training__pb2.GetModelVersionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModelVersionFigures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.TrainingService/GetModelVersionFigures',
+            boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresRequest.SerializeToString,
+            boarfish_dot_v1_dot_training__pb2.GetModelVersionFiguresResponse.FromString,
             options,
             channel_credentials,
             insecure,

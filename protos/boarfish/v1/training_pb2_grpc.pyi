@@ -41,10 +41,16 @@ class TrainingServiceStub:
     """Stops a job that is queued or running; a job that has ended is returned as it is."""
     WatchTrainingJob: _grpc.UnaryStreamMultiCallable[_training_pb2.WatchTrainingJobRequest, _training_pb2.WatchTrainingJobResponse]
     """Streams progress until the job has ended; the last message carries the ended job."""
+    GetTrainingCurve: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetTrainingCurveRequest, _training_pb2.GetTrainingCurveResponse]
+    """How a job's models learnt so far: one point an epoch. Kept with the versions when the job has ended."""
     FindLearningRate: _grpc.UnaryUnaryMultiCallable[_training_pb2.FindLearningRateRequest, _training_pb2.FindLearningRateResponse]
-    """Not yet implemented (UNIMPLEMENTED): the learning-rate finder."""
+    """The learning-rate finder: a short sweep from a tiny rate to one at which the loss explodes. Nothing is kept.
+    RESOURCE_EXHAUSTED while another sweep runs.
+    """
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_training_pb2.ListModelVersionsRequest, _training_pb2.ListModelVersionsResponse]
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetModelVersionRequest, _training_pb2.GetModelVersionResponse]
+    GetModelVersionFigures: _grpc.UnaryUnaryMultiCallable[_training_pb2.GetModelVersionFiguresRequest, _training_pb2.GetModelVersionFiguresResponse]
+    """The looks inside a version that its job made."""
     ExportModelVersion: _grpc.UnaryUnaryMultiCallable[_training_pb2.ExportModelVersionRequest, _training_pb2.ExportModelVersionResponse]
     """Not yet implemented (UNIMPLEMENTED): other formats of a version."""
 
@@ -61,10 +67,16 @@ class TrainingServiceAsyncStub(TrainingServiceStub):
     """Stops a job that is queued or running; a job that has ended is returned as it is."""
     WatchTrainingJob: _aio.UnaryStreamMultiCallable[_training_pb2.WatchTrainingJobRequest, _training_pb2.WatchTrainingJobResponse]  # type: ignore[assignment]
     """Streams progress until the job has ended; the last message carries the ended job."""
+    GetTrainingCurve: _aio.UnaryUnaryMultiCallable[_training_pb2.GetTrainingCurveRequest, _training_pb2.GetTrainingCurveResponse]  # type: ignore[assignment]
+    """How a job's models learnt so far: one point an epoch. Kept with the versions when the job has ended."""
     FindLearningRate: _aio.UnaryUnaryMultiCallable[_training_pb2.FindLearningRateRequest, _training_pb2.FindLearningRateResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED): the learning-rate finder."""
+    """The learning-rate finder: a short sweep from a tiny rate to one at which the loss explodes. Nothing is kept.
+    RESOURCE_EXHAUSTED while another sweep runs.
+    """
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_training_pb2.ListModelVersionsRequest, _training_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_training_pb2.GetModelVersionRequest, _training_pb2.GetModelVersionResponse]  # type: ignore[assignment]
+    GetModelVersionFigures: _aio.UnaryUnaryMultiCallable[_training_pb2.GetModelVersionFiguresRequest, _training_pb2.GetModelVersionFiguresResponse]  # type: ignore[assignment]
+    """The looks inside a version that its job made."""
     ExportModelVersion: _aio.UnaryUnaryMultiCallable[_training_pb2.ExportModelVersionRequest, _training_pb2.ExportModelVersionResponse]  # type: ignore[assignment]
     """Not yet implemented (UNIMPLEMENTED): other formats of a version."""
 
@@ -110,12 +122,22 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams progress until the job has ended; the last message carries the ended job."""
 
     @_abc_1.abstractmethod
+    def GetTrainingCurve(
+        self,
+        request: _training_pb2.GetTrainingCurveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetTrainingCurveResponse, _abc.Awaitable[_training_pb2.GetTrainingCurveResponse]]:
+        """How a job's models learnt so far: one point an epoch. Kept with the versions when the job has ended."""
+
+    @_abc_1.abstractmethod
     def FindLearningRate(
         self,
         request: _training_pb2.FindLearningRateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.FindLearningRateResponse, _abc.Awaitable[_training_pb2.FindLearningRateResponse]]:
-        """Not yet implemented (UNIMPLEMENTED): the learning-rate finder."""
+        """The learning-rate finder: a short sweep from a tiny rate to one at which the loss explodes. Nothing is kept.
+        RESOURCE_EXHAUSTED while another sweep runs.
+        """
 
     @_abc_1.abstractmethod
     def ListModelVersions(
@@ -130,6 +152,14 @@ class TrainingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _training_pb2.GetModelVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_training_pb2.GetModelVersionResponse, _abc.Awaitable[_training_pb2.GetModelVersionResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def GetModelVersionFigures(
+        self,
+        request: _training_pb2.GetModelVersionFiguresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_training_pb2.GetModelVersionFiguresResponse, _abc.Awaitable[_training_pb2.GetModelVersionFiguresResponse]]:
+        """The looks inside a version that its job made."""
 
     @_abc_1.abstractmethod
     def ExportModelVersion(
