@@ -5,15 +5,29 @@ import re
 from collections.abc import Iterable, Iterator
 
 from boarfish.errors import FieldViolation
+from boarfish.task_kinds import check_kind
 from boarfish.v1 import task_pb2
 
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
+_GROUPED = (
+    task_pb2.FEATURE_TYPE_UNSPECIFIED,
+    task_pb2.FEATURE_TYPE_NUMERIC,
+    task_pb2.FEATURE_TYPE_CODE,
+    task_pb2.FEATURE_TYPE_CATEGORY,
+)
 _NEEDS_COLUMN = (task_pb2.SPLIT_METHOD_TIME, task_pb2.SPLIT_METHOD_GROUP, task_pb2.SPLIT_METHOD_COLUMN)
 
 
 def check_task(task: task_pb2.Task) -> list[FieldViolation]:
     """What contradicts itself in `task`, by field path (`features[2].maximum`); empty when nothing does."""
-    return [*_columns(task), *_features(task), *_sensitive(task), *_split(task), *_words(task)]
+    return [
+        *_columns(task),
+        *_features(task),
+        *_sensitive(task),
+        *_split(task),
+        *check_kind(task),
+        *_words(task),
+    ]
 
 
 def _columns(task: task_pb2.Task) -> Iterator[FieldViolation]:
@@ -50,11 +64,13 @@ def _features(task: task_pb2.Task) -> Iterator[FieldViolation]:
             yield FieldViolation(
                 f"{at}.maximum", f"is {feature.maximum:g}, below the minimum {feature.minimum:g}"
             )
-        if numeric and (feature.values or feature.closed):
+        listed = feature.type in (task_pb2.FEATURE_TYPE_CODE, task_pb2.FEATURE_TYPE_CATEGORY)
+        if not listed and (feature.values or feature.closed):
+            kind = task_pb2.FeatureType.Name(feature.type).removeprefix("FEATURE_TYPE_").lower()
             yield FieldViolation(
-                f"{at}.values", "a numeric feature has no list of values; use type code or category"
+                f"{at}.values", f"a {kind} feature has no list of values; use type code or category"
             )
-        if feature.closed and not feature.values and not numeric:
+        if feature.closed and not feature.values and listed:
             yield FieldViolation(f"{at}.closed", "needs the list of values that are taken")
         if feature.type == task_pb2.FEATURE_TYPE_CODE:
             yield from _whole_numbers(f"{at}.values", feature.values)
@@ -63,6 +79,8 @@ def _features(task: task_pb2.Task) -> Iterator[FieldViolation]:
 def _sensitive(task: task_pb2.Task) -> Iterator[FieldViolation]:
     for position, attribute in enumerate(task.sensitive):
         at = f"sensitive[{position}]"
+        if attribute.type not in _GROUPED:
+            yield FieldViolation(f"{at}.type", "must be numeric, code or category: people are grouped by it")
         edges = list(attribute.band_edges)
         if edges and attribute.type != task_pb2.FEATURE_TYPE_NUMERIC:
             yield FieldViolation(f"{at}.band_edges", "only a numeric attribute is put into bands")
@@ -109,6 +127,8 @@ def _split(task: task_pb2.Task) -> Iterator[FieldViolation]:
 
 
 def _words(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    if task.kind != task_pb2.TASK_KIND_BINARY_CLASSIFICATION:
+        return
     if task.target.positive_value == task.target.negative_value:
         yield FieldViolation(
             "target.negative_value", "is the same as positive_value; a binary task needs two values"
