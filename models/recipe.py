@@ -87,6 +87,8 @@ class FitContext:
     checkpoint_folder: Path | None = None
     on_progress: Callable[[Progress], None] = lambda progress: None
     should_stop: Callable[[], bool] = lambda: False
+    # Figures that a fit itself can draw: the rate finder's sweep, activations over time.
+    on_figure: Callable[[Figure], None] = lambda figure: None
     weights: Path | None = None
     threads: int = 2
 
@@ -96,12 +98,16 @@ class Assessment:
     """How good a model is on the validation rows. `metrics` by name; `comparison` is with the trivial rule.
 
     `score`: BINARY alone, the positive class's probability, float32 `(N,)` in the order of the validation
-    rows, NaN for one that could not be read.
+    rows, NaN for one that could not be read. `row_quality`: of other kinds, how good each validation row's
+    prediction is, float64 `(N,)`, NaN for one that could not be read; `row_quality_name` says what it is
+    ("accuracy": 1 right, 0 wrong; "absolute_error"; "mean_iou"). Groups of people are compared by it.
     """
 
     metrics: dict[str, Estimate]
     comparison: BaselineComparison
     score: npt.NDArray[np.float32] | None = None
+    row_quality: npt.NDArray[np.float64] | None = None
+    row_quality_name: str = ""
     warnings: tuple[str, ...] = ()
 
 
