@@ -5,7 +5,9 @@ Inputs, present only where the task has such features, in its order: `numeric` f
 `probability` float32 `[N]` of the positive class.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -79,8 +81,16 @@ class Graph:
             )
         return columns[0] if len(columns) == 1 else self.node("Concat", *columns, axis=1)
 
-    def model(self, description: str) -> Any:
-        """The finished model, checked."""
+    def model(
+        self,
+        description: str,
+        *,
+        outputs: tuple[tuple[str, int, list[str | int]], ...] = ((OUTPUT, TensorProto.FLOAT, ["N"]),),
+        properties: Mapping[str, str] = MappingProxyType({}),
+    ) -> Any:
+        """The finished model, checked. `outputs`: name, type and shape of each; `properties` join those that
+        name the columns.
+        """
         schema = self.schema
         wanted = (
             ("numeric", TensorProto.FLOAT, schema.numeric),
@@ -90,8 +100,8 @@ class Graph:
         inputs = [
             helper.make_tensor_value_info(name, kind, ["N", len(of)]) for name, kind, of in wanted if of
         ]
-        output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["N"])
-        graph = helper.make_graph(self._nodes, "boarfish", inputs, [output], list(self._constants.values()))
+        given = [helper.make_tensor_value_info(*output) for output in outputs]
+        graph = helper.make_graph(self._nodes, "boarfish", inputs, given, list(self._constants.values()))
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
@@ -105,6 +115,7 @@ class Graph:
                 "numeric": ",".join(schema.numeric),
                 "code": ",".join(schema.code),
                 "category": ",".join(schema.category),
+                **properties,
             },
         )
         onnx.checker.check_model(model)
