@@ -7,14 +7,13 @@ A `Source` gives any rows as tensors: from memory (`InMemory`) or read when aske
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, overload
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from models.learner import Batch
 
 PREDICT_ROWS = 16_384
-# A prime: seeds and epochs of different fits do not meet.
-EPOCHS_APART = 100_003
 
 Transform = Callable[[Batch, torch.Generator], Batch]
 """Changes a batch; its randomness comes from the generator alone."""
@@ -119,5 +118,6 @@ class Epoch(Sequence[Batch]):
 
 def generator(seed: int, epoch: int, place: int = 0) -> torch.Generator:
     """Random numbers of one epoch (`place` 0) or of one of its batches (from 1)."""
-    # The batch's place is in the upper half, so that no batch shares its numbers with another epoch.
-    return torch.Generator().manual_seed((seed * EPOCHS_APART + epoch + (place << 40)) % 2**63)
+    # PyTorch's generator on a CPU looks at 32 bits of a seed alone, so the three are mixed into as many.
+    mixed = np.random.SeedSequence([seed, epoch, place]).generate_state(1, np.uint32)
+    return torch.Generator().manual_seed(int(mixed[0]))
