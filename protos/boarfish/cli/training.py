@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from boarfish.client import Client
     from boarfish.v1 import task_pb2, training_pb2
 
+SWEEP_TIMEOUT_S = 600
+
 train = typer.Typer(help="Training jobs.", no_args_is_help=True)
 models = typer.Typer(help="Model versions.", no_args_is_help=True)
 task = typer.Typer(help="Task files.", no_args_is_help=True)
@@ -95,13 +97,15 @@ def list_models(
             one.id[:12],
             one.task_name,
             one.model,
-            number(one.metrics["auc"]),
-            "yes" if one.baseline.better else "no",
+            f"{one.baseline.metric} {number(one.baseline.model)}",
+            "yes" if one.baseline.better else "not better than baseline",
         )
         for one in answer.model_versions
     )
     print_table(
-        ("Version", "Task", "Model", "AUC", "Beats the trivial rule"), rows, "No model has been made yet."
+        ("Version", "Task", "Model", "On held-out rows", "Beats the trivial rule"),
+        rows,
+        "No model has been made yet.",
     )
 
 
@@ -125,6 +129,64 @@ def show_model(
         console.print(Markdown(found.model_card))
 
 
+@models.command("figures", epilog="Example: boarfish models figures ab12cd34 --save looks")
+def figures(
+    version: Annotated[str, typer.Argument(help="Id, or the first 8 characters of it.")],
+    save: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures (PNG) and all figures (JSON).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What the looks inside a version show, in a sentence each."""
+    from boarfish.v1 import training_pb2
+
+    with client() as boarfish:
+        answer = boarfish.training.GetModelVersionFigures(
+            training_pb2.GetModelVersionFiguresRequest(id=version)
+        )
+    if save is not None:
+        _save_figures(answer, save)
+    if as_json:
+        print_json(answer)
+        return
+    rows = ((one.title, one.sentence) for one in answer.figures)
+    print_table(("Figure", "What is seen"), rows, "This version has no figures.")
+
+
+@train.command(
+    "find-rate", epilog="Example: boarfish train find-rate examples/digits/task.yaml --dataset digits"
+)
+def find_rate(
+    task_file: Annotated[Path, typer.Argument(help="The task file.")],
+    dataset: Annotated[str, typer.Option(help="The dataset to train on.")],
+    version: Annotated[int, typer.Option(min=0, help="Its version; 0: the newest.")] = 0,
+    model: Annotated[int, typer.Option(min=0, help="Place of the net in the plan, from 0.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Sweeps a net's learning rate and suggests one; trains nothing."""
+    from boarfish.v1 import training_pb2
+
+    request = training_pb2.FindLearningRateRequest(
+        dataset=dataset, dataset_version=version, task=_load(task_file), model_index=model
+    )
+    with client() as boarfish, console.status("Sweeping the learning rate"):
+        answer = boarfish.training.FindLearningRate(request, timeout=SWEEP_TIMEOUT_S)
+    if as_json:
+        print_json(answer)
+        return
+    step = max(1, len(answer.learning_rates) // 20)
+    pairs = list(zip(answer.learning_rates, answer.losses, strict=True))[::step]
+    highest = max(loss for _, loss in pairs)
+    rows = (
+        (f"{rate:.2g}", f"{loss:.4g}", "\u2588" * max(1, round(40 * loss / highest))) for rate, loss in pairs
+    )
+    print_table(("Rate", "Loss", ""), rows, "The sweep ended before it had a loss to show.")
+    console.print(
+        f"Suggested: [bold]{answer.suggestion:.2g}[/] (the valley). "
+        f"Steepest fall at {answer.steep:.2g}; a tenth of where the loss is least: {answer.minimum:.2g}."
+    )
+
+
 @task.command("check", epilog="Example: boarfish task check examples/employment/task.yaml")
 def check(task_file: Annotated[Path, typer.Argument(help="The task file.")], as_json: AsJson = False) -> None:
     """Says what is wrong in a task file, by line and key; needs no service."""
@@ -136,6 +198,22 @@ def check(task_file: Annotated[Path, typer.Argument(help="The task file.")], as_
             f"{task_file} is in order: task {found.name}, {len(found.features)} features, "
             f"{len(found.sensitive)} sensitive attributes."
         )
+
+
+def _save_figures(answer: "training_pb2.GetModelVersionFiguresResponse", folder: Path) -> None:
+    import json
+
+    from google.protobuf.json_format import MessageToDict
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for one in answer.figures:
+            for place, picture in enumerate(one.pictures.pictures):
+                (folder / f"{one.name}-{place:02}.png").write_bytes(picture.png)
+        plain = MessageToDict(answer, preserving_proto_field_name=True)
+        (folder / "figures.json").write_text(json.dumps(plain, indent=1, ensure_ascii=False))
+    except OSError as error:
+        fail(f"{folder} cannot be written: {error.strerror}")
 
 
 def _load(path: Path) -> "task_pb2.Task":
