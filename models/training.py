@@ -3,16 +3,33 @@
 `fit_net` puts `Learner` and its callbacks together as a `FitConfig` says. Every kind of net goes through it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from models.callbacks.base import Callback
+from models.callbacks.checkpoint import Checkpoint
+from models.callbacks.device import ToDevice
+from models.callbacks.freezing import Freezing
+from models.callbacks.gradients import Accumulation, Clipping
+from models.callbacks.precision import ScaledGradients, dtype_for
+from models.callbacks.report import Report
+from models.callbacks.schedule import Phase, ScheduledRates
 from models.configs import FitConfig
-from models.learner import Batch
+from models.learner import Batch, Learner
+from models.optimizers import make_optimizer
+from models.progress import TrainingFailed
 from models.recipe import FitContext
+from models.schedules import FROZEN_ONE_CYCLE, SCHEDULES, TUNED_ONE_CYCLE, group_rates
+
+# torch.compile takes half a minute or more; a fit of fewer steps than this does not earn that back.
+COMPILED_FROM_STEPS = 2_000
+# What torch says when the machine, not a GPU, has no memory left: a RuntimeError with its allocator's name.
+CPU_ALLOCATOR = "DefaultCPUAllocator"
 
 
 class Batches(Protocol):
@@ -29,7 +46,9 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class Fit:
-    """What came of a fit: the peak rate that was used (found or given) and the finder's curve, when it was asked."""
+    """What came of a fit: the peak rate that was used (found or given) and the finder's curve, when it was
+    asked.
+    """
 
     learning_rate: float
     finder_rates: tuple[float, ...] = ()
@@ -39,7 +58,7 @@ class Fit:
 def fit_net(
     net: nn.Module,
     batches: Batches,
-    loss: Callable[[Tensor, Tensor], Tensor],
+    loss: Callable[[Any, Any], Tensor],
     config: FitConfig,
     context: FitContext,
     *,
@@ -50,8 +69,87 @@ def fit_net(
 ) -> Fit:
     """Fits `net` in place; afterwards it is in evaluation mode on the CPU.
 
-    `groups`: parameters from the deepest (the first layers of a body) to the head, for discriminative rates and for
-    `frozen_epochs`, in which only the last group learns (normalisation layers of the others learn too). `metrics` of all validation
-    predictions and targets. Raises as `Recipe.fit` does.
+    `groups`: parameters from the deepest (the first layers of a body) to the head, for discriminative rates
+    and for `frozen_epochs`, in which only the last group learns (normalisation layers of the others learn
+    too). `metrics` of all validation predictions and targets. Raises as `Recipe.fit` does.
     """
-    raise NotImplementedError
+    device = device_for(context)
+    torch.manual_seed(context.seed)
+    net.to(device)
+    if device.type == "cuda":
+        net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    parts = [list(group) for group in groups] if groups is not None else [list(net.parameters())]
+    rate = config.learning_rate or 1e-3
+    phases = phases_of(config, rate, len(parts))
+    optimizer = make_optimizer(config.optimizer, parts, rate=rate, weight_decay=config.weight_decay)
+    dtype = dtype_for(config.precision, device)
+    learner = Learner(
+        net,
+        loss,
+        optimizer,
+        train_batches=batches.train,
+        valid_batches=batches.valid,
+        callbacks=[
+            ToDevice(device),
+            ScheduledRates(phases),
+            *_callbacks(config, parts, device, dtype),
+            *callbacks,
+            Report(name, context.on_progress, metrics),
+            Checkpoint(context.checkpoint_folder, context.should_stop),
+        ],
+        precision=torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
+    )
+    with out_of_memory_explained(config.batch_size):
+        learner.fit(sum(phase.epochs for phase in phases))
+    net.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    return Fit(rate)
+
+
+def device_for(context: FitContext) -> torch.device:
+    """Where a fit takes place."""
+    return torch.device(context.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def phases_of(config: FitConfig, rate: float, group_count: int) -> list[Phase]:
+    """The schedule; with `frozen_epochs` two of them, as fastai's `fine_tune`: the head at the full rate,
+    then all at half of it.
+    """
+    schedule = SCHEDULES[config.schedule]
+    if not config.frozen_epochs:
+        return [Phase(config.epochs, group_rates(rate, config.rate_division, group_count), schedule)]
+    frozen, tuned = schedule, schedule
+    if config.schedule == "one_cycle":
+        frozen, tuned = FROZEN_ONE_CYCLE, TUNED_ONE_CYCLE
+    return [
+        Phase(config.frozen_epochs, group_rates(rate, config.rate_division, group_count), frozen),
+        Phase(config.epochs, group_rates(rate / 2, config.rate_division, group_count), tuned),
+    ]
+
+
+def _callbacks(
+    config: FitConfig, groups: list[list[nn.Parameter]], device: torch.device, dtype: torch.dtype
+) -> Iterator[Callback]:
+    """Those that the settings ask for."""
+    if config.frozen_epochs:
+        frozen = config.frozen_epochs
+        yield Freezing(groups, lambda epoch: 1 if epoch < frozen else len(groups))
+    if config.accumulated_batches > 1:
+        yield Accumulation(config.accumulated_batches)
+    if dtype == torch.float16:
+        yield ScaledGradients(device)
+    if config.gradient_clip > 0:
+        yield Clipping(config.gradient_clip)
+
+
+@contextmanager
+def out_of_memory_explained(batch_size: int) -> Iterator[None]:
+    """Turns the error of a device or machine without memory into a `TrainingFailed` with what to try."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and CPU_ALLOCATOR not in str(error):
+            raise
+        raise TrainingFailed(
+            f"There is not enough memory for a batch of {batch_size}. Try a batch_size of "
+            f"{max(batch_size // 2, 1)} with twice the accumulated_batches, smaller inputs, or a smaller net."
+        ) from error

@@ -19,12 +19,13 @@ NAME = "checkpoint.pt"
 
 
 class Checkpoint(Callback):
-    """Saves weights, optimizer, random state and position after each epoch and every half minute; resumes bit
-    for bit on a CPU.
+    """Saves all that decides the rest of the fit after each epoch and every half minute; resumes bit for bit
+    on a CPU.
 
-    The order of batches is a function of seed and epoch and the schedule one of the step, so neither is
-    saved. `should_stop` is asked after each batch: when it says so the position is saved and
-    `TrainingStopped` raised.
+    That is weights, optimizer, gradients (batches may be accumulating), random state, position, and what the
+    callbacks say (`Callback.state`). The order of batches is a function of seed and epoch and the schedule
+    one of the position, so neither is saved. `should_stop` is asked after each batch: when it says so the
+    position is saved and `TrainingStopped` raised.
     """
 
     order: ClassVar[int] = 90
@@ -45,6 +46,11 @@ class Checkpoint(Callback):
         torch.set_rng_state(state["random"])
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])
+        for parameter, gradient in zip(learner.model.parameters(), state["gradients"], strict=True):
+            parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        for callback, kept in zip(learner.callbacks, state["callbacks"], strict=True):
+            if kept:
+                callback.load_state(kept)
 
     def after_batch(self, learner: "Learner") -> None:
         if not learner.training:
@@ -68,6 +74,8 @@ class Checkpoint(Callback):
             "optimizer": learner.optimizer.state_dict(),
             "position": (learner.epoch, batch_index, step),
             "random": torch.get_rng_state(),
+            "gradients": [parameter.grad for parameter in learner.model.parameters()],
+            "callbacks": [callback.state() for callback in learner.callbacks],
             "cuda_random": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         }
         with coming.open("wb") as file:

@@ -3,10 +3,10 @@
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
+from torch import Tensor
 
 from models.callbacks.base import Callback
 from models.progress import Progress, TrainingFailed
@@ -19,10 +19,12 @@ CHECKED_EVERY_STEPS = 50
 
 
 class Report(Callback):
-    """Tells `on_progress` twice a second and after each epoch, with validation loss and `metrics` of scores
-    and labels.
+    """Tells `on_progress` twice a second and after each epoch, with the validation loss, what callbacks put
+    into `learner.metrics`, and `metrics` of all predictions and targets of the epoch's validation.
 
-    Losses stay on the device and are looked at every 50 steps: reading each one would make the device wait.
+    Predictions are kept for the whole validation where `metrics` is given (a net that gives a tuple: the
+    first of it); where they are large, let a callback sum up batch by batch instead. Losses stay on the
+    device and are looked at every 50 steps: reading each one would make the device wait.
     """
 
     order: ClassVar[int] = 50
@@ -31,13 +33,15 @@ class Report(Callback):
         self,
         model: str,
         on_progress: Callable[[Progress], None],
-        metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]],
+        metrics: Callable[[Tensor, Tensor], dict[str, float]] | None = None,
     ) -> None:
         self._model = model
         self._on_progress = on_progress
         self._metrics = metrics
-        self._losses: list[torch.Tensor] = []
-        self._valid: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._losses: list[Tensor] = []
+        self._valid_losses: list[Tensor] = []
+        self._valid_rows: list[int] = []
+        self._valid: list[tuple[Tensor, Tensor]] = []
         self._train_loss = math.nan
         self._validation_loss = math.nan
         self._last: dict[str, float] = {}
@@ -51,32 +55,46 @@ class Report(Callback):
 
     def before_epoch(self, learner: "Learner") -> None:
         self._losses.clear()
+
+    def before_validate(self, learner: "Learner") -> None:
+        self._check(learner)
+        self._valid_losses.clear()
+        self._valid_rows.clear()
         self._valid.clear()
 
     def after_batch(self, learner: "Learner") -> None:
+        rows = len(learner.batch[0])
         if not learner.training:
-            self._valid.append((learner.prediction, learner.batch[-1], learner.loss))
+            self._valid_losses.append(learner.loss)
+            self._valid_rows.append(rows)
+            if self._metrics is not None:
+                self._valid.append((_first(learner.prediction), learner.batch[-1]))
             return
         self._losses.append(learner.loss.detach())
-        self._rows += len(learner.batch[-1])
+        self._rows += rows
         if learner.step % CHECKED_EVERY_STEPS == 0:
             self._check(learner)
-            if time.monotonic() - self._told > TOLD_EVERY_S:
-                self._tell(learner, learner.epoch + 1, learner.step + 1)
+        if time.monotonic() - self._told > TOLD_EVERY_S:
+            self._check(learner)
+            self._tell(learner, learner.epoch + 1, learner.step + 1)
 
     def after_epoch(self, learner: "Learner") -> None:
-        self._check(learner)
-        if self._valid:
-            logits = torch.cat([logit for logit, _, _ in self._valid]).float()
-            labels = torch.cat([label for _, label, _ in self._valid])
-            self._validation_loss = float(learner.loss_function(logits, labels))
-            self._last = self._metrics(torch.sigmoid(logits).cpu().numpy(), labels.cpu().numpy())
+        if self._valid_losses:
+            losses = torch.stack(self._valid_losses).double().cpu()
+            weights = torch.tensor(self._valid_rows, dtype=torch.float64)
+            self._validation_loss = float((losses * weights).sum() / weights.sum())
+        self._last = dict(learner.metrics)
+        if self._metrics is not None and self._valid:
+            predictions, targets = zip(*self._valid, strict=True)
+            self._last |= self._metrics(torch.cat(predictions).float(), torch.cat(targets))
+        self._valid.clear()
         self._tell(learner, learner.epoch, learner.step)
 
     def _check(self, learner: "Learner") -> None:
         if not self._losses:
             return
-        self._train_loss = float(torch.stack(self._losses[-CHECKED_EVERY_STEPS:]).mean())
+        self._losses = self._losses[-CHECKED_EVERY_STEPS:]
+        self._train_loss = float(torch.stack(self._losses).mean())
         if not math.isfinite(self._train_loss):
             raise TrainingFailed(
                 f"The loss is no number in epoch {learner.epoch + 1}, step {learner.step}. "
@@ -103,3 +121,8 @@ class Report(Callback):
                 time_left_s=elapsed / done * (total - step) if done > 0 else math.nan,
             )
         )
+
+
+def _first(prediction: Any) -> Tensor:
+    found: Tensor = prediction[0] if isinstance(prediction, tuple) else prediction
+    return found

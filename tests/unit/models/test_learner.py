@@ -4,11 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from models.callbacks.base import Callback, CancelBatch, CancelEpoch, CancelFit
+from models.callbacks.base import (
+    EVENTS,
+    Callback,
+    CancelBatch,
+    CancelEpoch,
+    CancelFit,
+    CancelStep,
+    CancelTraining,
+    CancelValidation,
+)
 from models.learner import Learner
-
-EVENTS = ["before_fit", "before_epoch", "before_batch", "after_loss", "before_step", "after_batch",
-          "after_epoch", "after_fit"]  # fmt: skip
 
 
 class Diary(Callback):
@@ -40,12 +46,19 @@ def learner(*callbacks: Callback) -> Learner:
     )
 
 
+BATCH = ["before_batch", "before_predict", "after_predict", "before_loss", "after_loss"]
+STEP = ["before_backward", "after_backward", "before_step", "after_step"]
+
+
 def test_events_come_in_their_order() -> None:
     diary = Diary()
     learner(diary).fit(1)
-    batch = ["before_batch", "after_loss", "before_step", "after_batch"]
-    valid = ["before_batch", "after_loss", "after_batch"]
-    assert diary.events == ["before_fit", "before_epoch", *batch, *batch, *valid, "after_epoch", "after_fit"]
+    assert diary.events == [
+        *["before_fit", "before_epoch", "before_train"],
+        *[*BATCH, *STEP, "after_batch"] * 2,
+        *["after_train", "before_validate", *BATCH, "after_batch", "after_validate"],
+        *["after_epoch", "after_fit"],
+    ]
 
 
 def test_callbacks_come_by_their_order() -> None:
@@ -83,11 +96,38 @@ def test_a_cancelled_batch_changes_no_weight_and_leaves_no_gradient() -> None:
     assert all(weight.grad is None for weight in taught.model.parameters())
 
 
-def test_a_cancelled_epoch_goes_on_with_validation_and_the_next() -> None:
-    diary = Diary("before_step", CancelEpoch)
+def test_a_cancelled_step_keeps_the_gradients_for_the_next() -> None:
+    """Two batches alike, the first one's step cancelled: the second steps by both gradients."""
+    once, twice = learner(), learner(Diary("before_step", CancelStep))
+    once.loss_function = lambda prediction, target: 2 * nn.functional.mse_loss(prediction, target)
+    one_batch = once.train_batches(0)[:1]
+    once.train_batches = lambda epoch: one_batch
+    once.fit(1)
+    twice.fit(1)
+    for expected, found in zip(once.model.parameters(), twice.model.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_cancelled_training_goes_on_with_validation() -> None:
+    diary = Diary("before_step", CancelTraining)
     learner(diary).fit(2)
-    assert diary.events.count("after_epoch") == 2
     assert diary.events.count("before_step") == 1 + 2
+    assert diary.events.count("after_validate") == diary.events.count("after_epoch") == 2
+
+
+def test_cancelled_validation_goes_on_with_the_next_epoch() -> None:
+    diary = Diary("before_validate", CancelValidation)
+    learner(diary).fit(2)
+    assert diary.events.count("after_validate") == 1
+    assert diary.events.count("after_epoch") == 2
+
+
+def test_a_cancelled_epoch_goes_on_with_the_next() -> None:
+    diary = Diary("before_step", CancelEpoch)
+    taught = learner(diary)
+    taught.fit(2)
+    assert diary.events.count("after_validate") == diary.events.count("after_epoch") == 1
+    assert (taught.epoch, taught.batch_index) == (2, 0)
 
 
 def test_a_cancelled_fit_ends_quietly_and_a_failed_one_loudly_both_cleaned_up() -> None:
