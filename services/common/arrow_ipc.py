@@ -1,4 +1,5 @@
-"""Arrow IPC streams from outside: read only when what they unpack to is known to be bounded.
+"""Arrow IPC streams: those from outside are read only when what they unpack to is known to be bounded; those
+that are sent are cut by size.
 
 A stream of a few kilobytes may stand for gigabytes: by compression, by a long dictionary value that many
 rows name, or by rows without any bytes (columns of type null). Compressed buffers say their size in their
@@ -9,6 +10,7 @@ https://arrow.apache.org/docs/format/Columnar.html and `Message.fbs` beside it.
 import struct
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from boarfish.errors import FieldViolation, InvalidArgument
@@ -51,20 +53,61 @@ def read_arrow(data: bytes, field: str) -> pa.Table:
     return table
 
 
+def to_ipc(batch: pa.RecordBatch) -> bytes:
+    """`batch` as a stream of its own."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return bytes(sink.getvalue())
+
+
+def parts(batch: pa.RecordBatch, size_bytes: int) -> Iterator[pa.RecordBatch]:
+    """`batch` in parts of at most `size_bytes`, in order; a row that is larger is a part of its own."""
+    ends = np.cumsum(row_bytes(batch))
+    start = 0
+    while start < batch.num_rows:
+        taken = ends[start - 1] if start else 0
+        end = max(start + 1, int(np.searchsorted(ends, taken + size_bytes, side="right")))
+        yield batch.slice(start, end - start)
+        start = end
+
+
+def row_bytes(batch: pa.RecordBatch) -> np.ndarray:
+    """Bytes that the values of each row take, int64 `(N,)`, without what Arrow keeps beside them."""
+    sizes = np.zeros(batch.num_rows, np.int64)
+    for column in batch.columns:
+        kind = column.type
+        if _is_plain_text(kind):
+            lengths = pc.binary_length(column)
+        elif pa.types.is_list(kind):
+            lengths = pc.multiply(
+                pc.list_value_length(column).cast(pa.int64()), kind.value_type.bit_width // 8
+            )
+        else:
+            sizes += max(1, kind.bit_width // 8)
+            continue
+        sizes += pc.fill_null(lengths.cast(pa.int64()), 0).to_numpy()
+    return sizes
+
+
 def _too_large(field: str) -> InvalidArgument:
     text = f"unpacks to more than {MAX_DECODED_BYTES} bytes; send smaller batches"
     return InvalidArgument.of(FieldViolation(field, text))
 
 
 def _may_grow(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_dictionary(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_dictionary(kind) or _is_view(kind))
+
+
+def _is_view(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string_view(kind) or pa.types.is_binary_view(kind))
 
 
 def _grown_bytes(array: pa.Array) -> int:
     """Bytes that a column of dictionary values or of views takes when each row has its own copy."""
     if pa.types.is_dictionary(array.type):
         kind = array.type.value_type
-        if pa.types.is_string_view(kind) or not _is_plain_text(kind):
+        if _is_view(kind) or not _is_plain_text(kind):
             return 16 * len(array)
         lengths = pc.binary_length(array.dictionary).take(array.indices)
         return int(pc.sum(lengths).as_py() or 0)

@@ -4,6 +4,7 @@ Both checks give the same verdict; a refused value of an array gets its reason f
 values.
 """
 
+import datetime as dt
 import functools
 import math
 from dataclasses import dataclass
@@ -19,20 +20,15 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 MAX_SHOWN_VALUES = 12
 MAX_CODE_TABLE = 65_536
 
-Value = float | int | str | bool | None
+MISSING = "is missing; a value is needed"
+
+Value = float | int | str | bool | bytes | list[float] | dt.datetime | None
 
 NUMERIC = task_pb2.FEATURE_TYPE_NUMERIC
 CODE = task_pb2.FEATURE_TYPE_CODE
 CATEGORY = task_pb2.FEATURE_TYPE_CATEGORY
 _FLOAT64, _INT64, _UTF8 = pa.float64(), pa.int64(), pa.utf8()
 _LARGEST = np.finfo(np.float64).max
-
-
-def arrow_type(kind: int | None) -> pa.DataType:
-    """How values of a feature type are kept; text where the type is left open."""
-    if kind == NUMERIC:
-        return _FLOAT64
-    return _INT64 if kind == CODE else _UTF8
 
 
 @dataclass(frozen=True)
@@ -52,10 +48,21 @@ class Column:
     maximum: float | None = None
     allowed: frozenset[Any] | None = None
 
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """How values are kept; text where the type is left open."""
+        if self.kind == NUMERIC:
+            return _FLOAT64
+        return _INT64 if self.kind == CODE else _UTF8
+
+    def reason(self, sent: pa.Scalar) -> str:
+        """Why a value of an array is refused, in words."""
+        return self.check(sent.as_py())[1] or "is refused"
+
     def check(self, value: Value) -> tuple[Value, str | None]:
         """`value` as it is kept, and `None`; or why it is refused, in words."""
         if value is None or (isinstance(value, float) and math.isnan(value) and self.kind != CATEGORY):
-            return None, None if self.allow_missing else "is missing; a value is needed"
+            return None, None if self.allow_missing else MISSING
         if self.kind == NUMERIC:
             return self._check_number(value)
         if self.kind == CODE:
@@ -68,38 +75,40 @@ class Column:
 
     def _check_number(self, value: Value) -> tuple[Value, str | None]:
         if type(value) not in (int, float):
-            return None, f"is {_shown(value)}; must be a number"
+            return None, f"is {shown(value)}; must be a number"
         number = float(value)  # type: ignore[arg-type]
         if math.isinf(number):
             return None, "is infinite; must be a finite number"
         if self.minimum is not None and number < self.minimum:
-            return None, f"is {_shown(value)}; must be at least {self.minimum:g}"
+            return None, f"is {shown(value)}; must be at least {self.minimum:g}"
         if self.maximum is not None and number > self.maximum:
-            return None, f"is {_shown(value)}; must be at most {self.maximum:g}"
+            return None, f"is {shown(value)}; must be at most {self.maximum:g}"
         return number, None
 
     def _check_code(self, value: Value) -> tuple[Value, str | None]:
         if type(value) is float and math.isfinite(value) and value.is_integer():
             value = int(value)
         if type(value) is not int:
-            return None, f"is {_shown(value)}; must be a whole number"
+            return None, f"is {shown(value)}; must be a whole number"
         if not INT64_MIN < value <= INT64_MAX:
             return None, f"is {value}; must fit in 64 bits"
         return self._check_allowed(value)
 
     def _check_category(self, value: Value) -> tuple[Value, str | None]:
         if type(value) is not str:
-            return None, f"is {_shown(value)}; must be a text"
+            return None, f"is {shown(value)}; must be a text"
         return self._check_allowed(value)
 
     def _check_allowed(self, value: Value) -> tuple[Value, str | None]:
         if self.allowed is not None and value not in self.allowed:
-            listed = sorted(self.allowed)
-            shown = ", ".join(map(str, listed[:MAX_SHOWN_VALUES])) + (
-                ", ..." if len(listed) > MAX_SHOWN_VALUES else ""
-            )
-            return None, f"is {_shown(value)}; must be one of {shown}"
+            return None, f"is {shown(value)}; must be one of {self.allowed_in_words()}"
         return value, None
+
+    def allowed_in_words(self) -> str:
+        """The first of the allowed values."""
+        listed = sorted(self.allowed or ())
+        more = ", ..." if len(listed) > MAX_SHOWN_VALUES else ""
+        return ", ".join(map(str, listed[:MAX_SHOWN_VALUES])) + more
 
     def takes_whole(self, array: pa.Array) -> bool:
         """Whether `array` can be kept just as it is: the usual case, found without building a mask.
@@ -125,7 +134,11 @@ class Column:
         if pa.types.is_dictionary(array.type):
             array = array.dictionary_decode()
         if pa.types.is_null(array.type):
-            array = array.cast(arrow_type(self.kind))
+            array = array.cast(self.arrow_type)
+        return self._check_typed(array)
+
+    def _check_typed(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
+        """`check_array` of an array that is neither a dictionary nor without a type."""
         if self.kind is None:
             return _kept_as_it_comes(self.name, array, self.allow_missing)
         if self.kind == CATEGORY:
@@ -195,18 +208,19 @@ class Column:
         return bool(np.maximum.reduce(positions) <= span) and (table is None or bool(table[positions].all()))
 
     @functools.cached_property
-    def _known_texts(self) -> pc.SetLookupOptions:
+    def known_texts(self) -> pc.SetLookupOptions:
+        """The allowed texts, laid out for `pc.is_in`."""
         return pc.SetLookupOptions(pa.array(sorted(self.allowed or ()), _UTF8))
 
     def _all_texts_known(self, array: pa.Array) -> bool:
-        return bool(pc.is_in(array, options=self._known_texts).false_count == 0)
+        return bool(pc.is_in(array, options=self.known_texts).false_count == 0)
 
     def _check_codes(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
         if pa.types.is_integer(array.type) and array.type.bit_width < 64:
             array = array.cast(_INT64)
         if self.takes_whole(array):
             return array, np.zeros(len(array), bool)
-        missing = _null_mask(array)
+        missing = null_mask(array)
         if pa.types.is_integer(array.type):
             if pa.types.is_uint64(array.type):
                 too_large = pc.fill_null(pc.greater(array, pa.scalar(INT64_MAX, pa.uint64())), False)
@@ -230,13 +244,13 @@ class Column:
         return pa.array(values, pa.int64(), mask=missing | bad), bad
 
     def _check_texts(self, array: pa.Array) -> tuple[pa.Array, np.ndarray]:
-        if not _is_text(array.type):
+        if not is_text(array.type):
             raise column_error(self.name, f"has Arrow type {array.type}; must hold texts (utf8)")
         array = array.cast(pa.utf8())
-        missing = _null_mask(array)
+        missing = null_mask(array)
         bad = np.zeros(len(array), bool)
         if self.allowed is not None:
-            bad |= ~np.asarray(pc.is_in(array, options=self._known_texts)) & ~missing
+            bad |= ~np.asarray(pc.is_in(array, options=self.known_texts)) & ~missing
         if not self.allow_missing:
             bad |= missing
         return (pc.if_else(pa.array(bad), pa.scalar(None, pa.utf8()), array) if bad.any() else array), bad
@@ -244,7 +258,7 @@ class Column:
 
 def _kept_as_it_comes(name: str, array: pa.Array, allow_missing: bool) -> tuple[pa.Array, np.ndarray]:
     kind = array.type
-    missing = _null_mask(array)
+    missing = null_mask(array)
     if pa.types.is_integer(kind):
         try:
             array = array.cast(_INT64)
@@ -257,19 +271,19 @@ def _kept_as_it_comes(name: str, array: pa.Array, allow_missing: bool) -> tuple[
             missing = missing | not_numbers
             array = pc.if_else(pa.array(missing), pa.scalar(None, _FLOAT64), array)
     elif pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        array = _as_times(name, array)
-    elif _is_text(kind):
+        array = as_times(name, array)
+    elif is_text(kind):
         array = array.cast(_UTF8)
     else:
         raise column_error(name, f"has Arrow type {kind}; must hold numbers, texts or times")
     return array, np.zeros(len(array), bool) if allow_missing else missing
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
-def _as_times(name: str, array: pa.Array) -> pa.Array:
+def as_times(name: str, array: pa.Array) -> pa.Array:
     try:
         # Whole microseconds are kept; a date or a coarser unit must not wrap around.
         fine = pa.types.is_timestamp(array.type) and array.type.unit == "ns"
@@ -280,7 +294,7 @@ def _as_times(name: str, array: pa.Array) -> pa.Array:
         raise column_error(name, "has a time too far away; must lie within some 290,000 years") from error
 
 
-def _null_mask(array: pa.Array) -> np.ndarray:
+def null_mask(array: pa.Array) -> np.ndarray:
     return np.zeros(len(array), bool) if array.null_count == 0 else np.asarray(array.is_null())
 
 
@@ -289,6 +303,6 @@ def column_error(name: str, problem: str) -> InvalidArgument:
     return InvalidArgument.of(FieldViolation(f"batch.{name}", problem))
 
 
-def _shown(value: Value) -> str:
+def shown(value: Value) -> str:
     text = f"{value:g}" if isinstance(value, float) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

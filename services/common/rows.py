@@ -5,8 +5,9 @@ columns; a few JSON-like rows value by value. Both give the same verdict in the 
 Arrow value gets its reason from the check of single values.
 """
 
+import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.v1 import common_pb2, task_pb2
+from google.protobuf import struct_pb2
 from google.protobuf.struct_pb2 import Struct
 
-from services.common.arrow_ipc import read_arrow
+from services.common.arrow_ipc import read_arrow, row_bytes
 from services.common.columns import (
     CATEGORY,
     CODE,
@@ -25,9 +27,10 @@ from services.common.columns import (
     NUMERIC,
     Column,
     Value,
-    arrow_type,
     column_error,
 )
+from services.common.rich_columns import RichColumn, SeriesColumn
+from services.common.task_columns import prediction_columns, record_columns, target_columns
 
 __all__ = [
     "CATEGORY",
@@ -41,6 +44,7 @@ __all__ = [
     "canonical_text",
 ]
 MAX_REASONS = 1000
+MAX_ROW_BYTES = 48 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -90,21 +94,13 @@ class RowSchema:
     def for_records(cls, task: task_pb2.Task) -> "RowSchema":
         """Rows of a dataset: id, time, features, target and sensitive attributes.
 
-        The target is kept as its canonical text.
+        Targets that are classes are kept as their canonical text.
         """
-        free = [name for name in (task.id_column, task.time_column) if name]
-        target = Column(
-            task.target.name, CATEGORY, True, False,
-            allowed=frozenset({task.target.positive_value, task.target.negative_value}),
-        )  # fmt: skip
-        known = {target.name, *(feature.name for feature in task.features)}
-        columns = [
-            *(Column(name, None, True, False) for name in dict.fromkeys(free) if name not in known),
-            *map(_feature_column, task.features),
-            target,
-            *_sensitive_columns(task),
-        ]
-        return _TargetAsText(columns, target)
+        targets = target_columns(task)
+        columns = record_columns(task)
+        if targets and targets[0].arrow_type == pa.utf8():
+            return _TargetAsText(columns, targets[0])
+        return cls(columns)
 
     @classmethod
     def for_predictions(cls, task: task_pb2.Task) -> "RowSchema":
@@ -112,7 +108,7 @@ class RowSchema:
 
         Id and time are taken and left out.
         """
-        columns = [*map(_feature_column, task.features), *_sensitive_columns(task)]
+        columns = prediction_columns(task)
         ignored = {name for name in (task.id_column, task.time_column) if name} - {
             column.name for column in columns
         }
@@ -125,8 +121,15 @@ class RowSchema:
         column.
         """
         if batch.WhichOneof("encoding") == "arrow_ipc":
-            return self.check_table(read_arrow(batch.arrow_ipc, "batch.arrow_ipc"))
-        return self._check_structs(batch.rows.rows)
+            checked = self.check_table(read_arrow(batch.arrow_ipc, "batch.arrow_ipc"))
+        else:
+            checked = self._check_structs(batch.rows.rows)
+        return _without_large_rows(checked) if self._has_large else checked
+
+    @functools.cached_property
+    def _has_large(self) -> bool:
+        """Whether single values may be large."""
+        return any(isinstance(column, RichColumn) for column in self.columns)
 
     def check_struct(self, row: Struct) -> tuple[list[Value], list[tuple[str, str]]]:
         """Values of one JSON-like row in the order of `columns`, and column and reason of each that is
@@ -147,6 +150,8 @@ class RowSchema:
                 values[position] = field.string_value
             elif kind == "bool_value":
                 values[position] = field.bool_value
+            elif kind == "list_value" and isinstance(self.columns[position], SeriesColumn):
+                values[position] = [_plain(one) for one in field.list_value.values]
             elif kind in ("struct_value", "list_value"):
                 problems.append((name, "is a list or an object; must be a single value"))
         for position, column in enumerate(self.columns):
@@ -167,7 +172,7 @@ class RowSchema:
         as_sent = layout.order is not None
         for column, position in zip(self.columns, layout.positions, strict=True):
             if position < 0:
-                columns.append(pa.nulls(batch.num_rows, arrow_type(column.kind)))
+                columns.append(pa.nulls(batch.num_rows, column.arrow_type))
                 continue
             array = arrays[position]
             if not column.takes_whole(array):
@@ -223,7 +228,7 @@ class RowSchema:
         arrays = [
             _free_values(column.name, [row[position] for row in rows])
             if column.kind is None
-            else pa.array([row[position] for row in rows], arrow_type(column.kind))
+            else pa.array([row[position] for row in rows], column.arrow_type)
             for position, column in enumerate(self.columns)
         ]
         return pa.RecordBatch.from_arrays(arrays, names=list(self.names))
@@ -325,6 +330,29 @@ def _free_values(name: str, values: Sequence[Value]) -> pa.Array:
     return array.cast(pa.utf8()) if pa.types.is_null(array.type) else array
 
 
+def _plain(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _without_large_rows(checked: CheckedRows) -> CheckedRows:
+    """Refuses rows that could not be sent back in one message."""
+    sizes = row_bytes(checked.rows)
+    fits = sizes <= MAX_ROW_BYTES
+    if fits.all():
+        return checked
+    large = [
+        common_pb2.RejectedRow(
+            row_index=int(checked.accepted[index]),
+            reason=f"the row has {sizes[index]:,} bytes; it must have at most {MAX_ROW_BYTES:,}",
+        )
+        for index in np.flatnonzero(~fits)[:MAX_REASONS]
+    ]
+    rejected = sorted([*checked.rejected, *large], key=lambda row: row.row_index)[:MAX_REASONS]
+    count = checked.rejected_count + int(np.count_nonzero(~fits))
+    return CheckedRows(checked.rows.filter(pa.array(fits)), checked.accepted[fits], rejected, count)
+
+
 def _rejections(
     refused_by: Sequence[tuple[Column, pa.Array, np.ndarray]], bad: np.ndarray
 ) -> list[common_pb2.RejectedRow]:
@@ -332,34 +360,6 @@ def _rejections(
     found: list[common_pb2.RejectedRow] = []
     for index in np.flatnonzero(bad)[:MAX_REASONS].tolist():
         column, sent, _ = next(one for one in refused_by if one[2][index])
-        reason = column.check(sent[index].as_py())[1] or "is refused"
-        found.append(
-            common_pb2.RejectedRow(row_index=index, column=column.name, reason=f"{column.name} {reason}")
-        )
+        reason = f"{column.name} {column.reason(sent[index])}"
+        found.append(common_pb2.RejectedRow(row_index=index, column=column.name, reason=reason))
     return found
-
-
-def _feature_column(feature: task_pb2.Feature) -> Column:
-    return Column(
-        feature.name,
-        feature.type,
-        required=not feature.allow_missing,
-        allow_missing=feature.allow_missing,
-        minimum=feature.minimum if feature.HasField("minimum") else None,
-        maximum=feature.maximum if feature.HasField("maximum") else None,
-        allowed=_allowed(feature.type, feature.values) if feature.closed else None,
-    )
-
-
-def _sensitive_columns(task: task_pb2.Task) -> list[Column]:
-    """Sensitive attributes that are not features too: a feature is needed, and stands once."""
-    features = {feature.name for feature in task.features}
-    return [
-        Column(attribute.name, attribute.type, required=False, allow_missing=True)
-        for attribute in task.sensitive
-        if attribute.name not in features
-    ]
-
-
-def _allowed(kind: int, values: Mapping[str, str]) -> frozenset[Any]:
-    return frozenset(int(text) for text in values) if kind == CODE else frozenset(values)

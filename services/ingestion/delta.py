@@ -27,6 +27,8 @@ from services.ingestion.delta_log import DataFile, Metadata, Statistics, sync
 KEEP_REMOVED_S = 3600.0
 CHECKPOINT_EVERY = 100
 _ROW_GROUP = 131_072
+# Readers hold a few row groups in memory at a time.
+_ROW_GROUP_BYTES = 64 * 1024 * 1024
 # A file is put together with younger ones when they hold at least half of its bytes: each row is rewritten a
 # logarithmic number of times.
 _GROWTH = 2
@@ -190,7 +192,7 @@ class DeltaFile:
                 if writer is None:
                     writer = pq.ParquetWriter(path, part.schema, compression="zstd", compression_level=1)
                     first = part.column(SEQUENCE)[0].as_py()
-                writer.write_table(part, row_group_size=_ROW_GROUP)
+                writer.write_table(part, row_group_size=_rows_a_group(part.num_rows, part.nbytes))
                 statistics.add(part)
             assert writer is not None
             writer.close()
@@ -263,17 +265,25 @@ def _oldest(files: Sequence[DataFile], small_bytes: int) -> list[DataFile]:
 def _row_groups(folder: Path, files: Sequence[DataFile], schema: pa.Schema) -> Iterator[pa.Table]:
     """The rows of `files` in full row groups, a few of them in memory at a time."""
     waiting: list[pa.Table] = []
-    rows = 0
+    rows = size_bytes = 0
     for file in files:
         with pq.ParquetFile(folder / file.name) as source:
-            for batch in source.iter_batches(_ROW_GROUP, use_threads=False):
+            groups = [source.metadata.row_group(index) for index in range(source.num_row_groups)]
+            unpacked = sum(group.total_byte_size for group in groups)
+            size = _rows_a_group(source.metadata.num_rows, unpacked)
+            for batch in source.iter_batches(size, use_threads=False):
                 waiting.append(_in_schema(pa.Table.from_batches([batch]), schema))
-                rows += batch.num_rows
-                if rows >= _ROW_GROUP:
+                rows, size_bytes = rows + batch.num_rows, size_bytes + batch.nbytes
+                if rows >= _ROW_GROUP or size_bytes >= _ROW_GROUP_BYTES:
                     yield pa.concat_tables(waiting)
-                    waiting, rows = [], 0
+                    waiting, rows, size_bytes = [], 0, 0
     if waiting:
         yield pa.concat_tables(waiting)
+
+
+def _rows_a_group(row_count: int, size_bytes: int) -> int:
+    """Rows of a row group that is bounded in rows and, about, in bytes."""
+    return max(1, min(_ROW_GROUP, row_count * _ROW_GROUP_BYTES // max(size_bytes, 1)))
 
 
 def _in_schema(part: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -14,7 +14,7 @@ from boarfish.v1 import ingestion_pb2, ingestion_pb2_grpc, task_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import pages
-from services.common.arrow_ipc import read_arrow
+from services.common.arrow_ipc import parts, read_arrow, to_ipc
 from services.common.database import write_transaction
 from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
 from services.common.rows import RowSchema
@@ -184,10 +184,8 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
             )
         batches = table.scan(version=version, columns=list(request.columns) or names)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-            rows_a_message = max(1, batch.num_rows * READ_BYTES // max(batch.nbytes, 1))
-            for start in range(0, batch.num_rows, rows_a_message):
-                part = _to_ipc(batch.slice(start, rows_a_message))
-                yield ingestion_pb2.ReadDatasetResponse(arrow_ipc=part, version=version)
+            for part in parts(batch, READ_BYTES):
+                yield ingestion_pb2.ReadDatasetResponse(arrow_ipc=to_ipc(part), version=version)
 
     async def UploadProfile(
         self, request: ingestion_pb2.UploadProfileRequest, context: Any
@@ -302,10 +300,3 @@ def _timestamp(moment: dt.datetime) -> Timestamp:
     value = Timestamp()
     value.FromDatetime(moment)
     return value
-
-
-def _to_ipc(batch: pa.RecordBatch) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    return bytes(sink.getvalue())

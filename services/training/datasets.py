@@ -90,19 +90,30 @@ def _field_paths(task: task_pb2.Task) -> dict[str, str]:
     paths = {task.id_column: "task.id_column", task.time_column: "task.time_column"}
     paths |= {feature.name: f"task.features[{index}].name" for index, feature in enumerate(task.features)}
     paths |= {one.name: f"task.sensitive[{index}].name" for index, one in enumerate(task.sensitive)}
+    paths |= {
+        name: f"task.target.more_columns[{index}]" for index, name in enumerate(task.target.more_columns)
+    }
     return paths | {task.target.name: "task.target.name"}
 
 
 def _fits(column: Column, kind: pa.DataType) -> bool:
+    if column.kind is None:
+        return True
     if column.kind == task_pb2.FEATURE_TYPE_NUMERIC:
         return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
-    if column.kind == task_pb2.FEATURE_TYPE_CODE:
-        return bool(pa.types.is_integer(kind))
-    if column.kind == task_pb2.FEATURE_TYPE_CATEGORY:
-        return bool(
-            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-        )
-    return True
+    return _is_like(kind, column.arrow_type)
+
+
+def _is_like(kind: pa.DataType, wanted: pa.DataType) -> bool:
+    """Whether a column of type `kind` holds what one of type `wanted` does, in whatever layout."""
+    alike = (
+        (pa.types.is_integer,),
+        (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+        (pa.types.is_timestamp,),
+        (pa.types.is_list, pa.types.is_large_list),
+    )
+    return any(any(test(kind) for test in tests) for tests in alike if any(test(wanted) for test in tests))
 
 
 def _wanted(column: Column) -> str:
@@ -110,6 +121,12 @@ def _wanted(column: Column) -> str:
         task_pb2.FEATURE_TYPE_NUMERIC: "numbers (numeric)",
         task_pb2.FEATURE_TYPE_CODE: "whole numbers (code)",
         task_pb2.FEATURE_TYPE_CATEGORY: "texts (category)",
+        task_pb2.FEATURE_TYPE_IMAGE: "pictures (binary)",
+        task_pb2.FEATURE_TYPE_AUDIO: "sounds (binary)",
+        task_pb2.FEATURE_TYPE_TEXT: "texts (utf8)",
+        task_pb2.FEATURE_TYPE_TIME: "times (timestamp)",
+        task_pb2.FEATURE_TYPE_SERIES: "series (lists of numbers)",
+        task_pb2.FEATURE_TYPE_BYTES: "bytes (binary)",
     }
     return words[column.kind or task_pb2.FEATURE_TYPE_CATEGORY]
 
