@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from models.baseline import BaselineComparison, compare_rows, compare_statistic
+from models.callbacks.base import Callback
 from models.cold_start import ColdStart
 from models.configs import CollaborativeConfig
 from models.data.ratings import Rated, RatingSchema, Scale, Values
@@ -25,6 +26,7 @@ from models.recipe import Assessment, FitContext, Parity, Problem
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from models.learner import Learner
     from models.nets.collaborative import CollaborativeNet
 
 Floats = npt.NDArray[np.float64]
@@ -38,6 +40,7 @@ PARITY_ROWS = 10_000
 TOLERANCE = 1e-4
 # An average is held back as if this many more ratings had been the overall average.
 DAMPING = 5.0
+SQUARE_MEMORY = 0.99
 RULE = "always the average rating"
 
 
@@ -64,7 +67,7 @@ class Collaborative:
         known = Rated.of(train, problem, "training")
         held_out = Rated.of(valid, problem, "validation")
         schema = RatingSchema.of(problem, known.table)
-        _check(schema, known.rating)
+        _check(known.rating)
         scale = Scale.of(problem.target)
         low, high = scale.bounds
         torch.manual_seed(context.seed)
@@ -88,7 +91,16 @@ class Collaborative:
             self.config.fit.batch_size,
             seed=context.seed,
         )
-        fit_net(net, batches, _loss, self.config.fit, context, name=KIND, metrics=_metrics)
+        fit_net(
+            net,
+            batches,
+            _loss,
+            self.config.fit,
+            context,
+            name=KIND,
+            metrics=_metrics,
+            callbacks=[ShortMemory()],
+        )
         net.settle_unknown()
         table = net.table.detach().double().numpy()
         cold = (
@@ -260,24 +272,32 @@ class FittedCollaborative:
         return sentences
 
 
-def _check(schema: RatingSchema, rating: Floats) -> None:
+class ShortMemory(Callback):
+    """Lets Adam forget squared gradients within some 100 steps instead of 1000.
+
+    A row of the table has a gradient only in the few batches that its user or item is in; with the longer
+    memory it still pays for the large first ones when the fit ends (MovieLens, dot product: MSE 0.775 against
+    0.757).
+    """
+
+    def before_fit(self, learner: "Learner") -> None:
+        for group in learner.optimizer.param_groups:
+            if "betas" in group:
+                group["betas"] = (group["betas"][0], SQUARE_MEMORY)
+
+
+def _check(rating: Floats) -> None:
     if rating.min() == rating.max():
         raise TrainingFailed(
             f"Every training row has the rating {rating[0]:g}, so there is nothing to tell apart. "
             "Add rows with other ratings."
         )
-    for side in (schema.user, schema.item):
-        if len(side.known) < 2:
-            raise TrainingFailed(
-                f"The training rows have {len(side.known)} values of {side.input.name}; a recommender needs "
-                "two at least. Add rows, or split the rows otherwise."
-            )
 
 
 def _tensors(places: Ints, rating: Floats) -> "tuple[Tensor, Tensor]":
     import torch
 
-    return torch.from_numpy(places), torch.from_numpy(rating).float()
+    return torch.from_numpy(places), torch.tensor(rating, dtype=torch.float32)
 
 
 def _loss(predicted: "Tensor", rating: "Tensor") -> "Tensor":

@@ -74,15 +74,22 @@ class RatingSchema:
     def of(cls, problem: Problem, train: pa.Table) -> Self:
         """From the training rows.
 
-        Raises `TrainingFailed` when the inputs are no user and item, or when an input describes neither.
+        Raises `TrainingFailed` when the inputs are no user and item of two values at least, or when an input
+        describes neither.
         """
         ids = problem.inputs[:2]
         if len(ids) < 2 or any(one.type not in ("code", "category") for one in ids):
             raise TrainingFailed(
-                "A recommender needs the user as the first feature and the item as the second, each a code "
-                "or a category. Put them first in the task's features."
+                "A recommender needs the user as the first feature and the item as the second, each a "
+                "code or a category. Put them first in the task's features."
             )
         user, item = (Values.of(one, train) for one in ids)
+        for side in (user, item):
+            if len(side.known) < 2:
+                raise TrainingFailed(
+                    f"{side.input.name} has {len(side.known)} values in the training rows; a recommender needs "
+                    "two at least. Add rows, or split the rows otherwise."
+                )
         places = {"user": user.places(train), "item": item.places(train)}
         sides: dict[str, list[Input]] = {"user": [], "item": []}
         for one in problem.inputs[2:]:

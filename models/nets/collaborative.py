@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 
 DOT_PRODUCT, NET = "dot_product", "net"
-# Small, so that training begins at the averages and factors grow where ratings ask for it.
-FACTOR_DEVIATION = 0.01
+# Of factors at the start. Small: training begins at the averages, and factors grow where ratings ask for it.
+# The net needs more, or its first layer takes epochs to see any difference between two users.
+FACTOR_DEVIATION = {DOT_PRODUCT: 0.01, NET: 0.1}
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class CollaborativeNet(nn.Module):
         super().__init__()
         self.spec = spec
         rows = spec.user_count + spec.item_count + 2
-        table = torch.randn(rows, spec.factor_count + 1) * FACTOR_DEVIATION
+        table = torch.randn(rows, spec.factor_count + 1) * FACTOR_DEVIATION[spec.method]
         table[:, -1] = 0.0
         table[[0, self.item_offset]] = 0.0
         self.table = nn.Parameter(table)
