@@ -1,0 +1,1 @@
+"""Feedback loops: a model whose decisions make its own data. Detectors, corrections, and simulators."""
