@@ -1,74 +1,137 @@
-"""Trains a tabular net, and is the trained net: vocabulary, normalisation, loop, export."""
+"""Trains a net for tables, and is the trained net: vocabulary, normalisation, loss, export."""
 
-import json
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from models.configs import TabularNetConfig
+from models.assess import quick_metrics
+from models.configs import FitConfig, TabularNetConfig
+from models.data.table_spec import TableSpec, TabularData, label_of
 from models.data.tabular import MISSING_CODE, TabularRows, TabularSchema
-from models.progress import Progress, TrainingFailed
+from models.data.targets import TargetSpec, Values
+from models.progress import Progress
+from models.recipe import BINARY, MULTICLASS, MULTILABEL, REGRESSION, FitContext, Problem
+from models.tabular_model import TabularModel
 
 KIND = "tabular_net"
 PREDICT_ROWS = 16_384
 WEIGHTS, SPEC = "model.safetensors", "tabular_net.json"
 
 
-class FittedTabularNet:
-    """A trained net. `net` is in evaluation mode on the CPU."""
+class TabularNet:
+    """The recipe: entity embeddings and fully connected layers; see `models.nets.tabular`."""
 
-    kind = KIND
+    name = KIND
 
-    def __init__(self, net: Any, schema: TabularSchema) -> None:
-        self.net = net
-        self.schema = schema
+    def __init__(self, config: TabularNetConfig) -> None:
+        self.config = config
 
-    def predict(self, rows: TabularRows) -> npt.NDArray[np.float32]:
-        """Probability of the positive class, float32 `(N,)`."""
+    def fit(
+        self, problem: Problem, train: pa.Table, valid: pa.Table, context: FitContext
+    ) -> "FittedTabularNet":
+        """Fits a net: see `models.recipe.Recipe.fit`. Raises `TrainingFailed` for a target or a column that
+        leaves nothing to learn.
+        """
+        return self.fit_rows(TabularData.of(problem, train, valid), context)
+
+    def fit_rows(self, data: TabularData, context: FitContext) -> "FittedTabularNet":
+        """Fits a net to rows that have been read."""
         import torch
 
-        parts = []
+        from models.data.batches import InMemory, ShuffledBatches
+        from models.training import device_for, fit_net
+
+        config, spec = self.config, data.spec
+        train, valid = spec.expand(data.train), spec.expand(data.valid)
+        torch.manual_seed(context.seed)
+        net = _new_net(train, spec.target, config)
+        device = device_for(context)
+        numeric, index = _tensors(train, net.spec)
+        batches = ShuffledBatches(
+            InMemory(numeric, index, _learnt_target(label_of(train), spec.target), device=device),
+            InMemory(*_tensors(valid, net.spec), _learnt_target(label_of(valid), spec.target), device=device),
+            config.batch_size,
+            seed=context.seed,
+            valid_batch_size=PREDICT_ROWS,
+        )
+
+        def metrics(outputs: Any, target: Any) -> dict[str, float]:
+            prediction = spec.target.finish(learnt_of(outputs, spec.target).cpu().numpy())
+            return quick_metrics(spec.problem, label_of(valid), prediction)
+
+        settings = FitConfig(
+            epochs=config.epochs,
+            batch_size=config.batch_size,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            compile="off",
+        )
+        fit_net(net, batches, _loss_of(spec.target), settings, context, name=KIND, metrics=metrics)
+        net.settle_unseen(index)
+        return FittedTabularNet(net, spec)
+
+
+class FittedTabularNet(TabularModel):
+    """A trained net. `net` is in evaluation mode on the CPU."""
+
+    kind: ClassVar[str] = KIND
+
+    def __init__(self, net: Any, spec: TableSpec) -> None:
+        super().__init__(spec)
+        self.net = net
+
+    def learnt(self, rows: TabularRows) -> npt.NDArray[np.float32]:
+        """See `TabularModel.learnt`."""
+        import torch
+
+        parts = [np.empty((0, self.spec.target.width), np.float32)]
         with torch.inference_mode():
             for start in range(0, len(rows), PREDICT_ROWS):
                 part = rows.take(np.arange(start, min(start + PREDICT_ROWS, len(rows))))
-                numeric, index = _tensors(part, self.net.spec)
-                parts.append(torch.sigmoid(self.net(numeric, index)).numpy())
-        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+                parts.append(learnt_of(self.net(*_tensors(part, self.net.spec)), self.spec.target).numpy())
+        return np.concatenate(parts)
+
+    def embed(self, rows: TabularRows) -> npt.NDArray[np.float32]:
+        """The embeddings of the codes and categories of rows whose times are expanded, float32 `(N, E)`."""
+        import torch
+
+        with torch.inference_mode():
+            found: npt.NDArray[np.float32] = self.net.embed(_tensors(rows, self.net.spec)[1]).numpy()
+        return found
+
+    def add_to(self, graph: Any) -> str:
+        """See `TabularModel.add_to`."""
+        from models.export.onnx_net import add_net
+
+        return add_net(graph, self.net, self.spec.target)
+
+    def about(self) -> dict[str, Any]:
+        """The net's spec."""
+        return {"spec": self.net.spec.as_json()}
 
     def save(self, folder: Path) -> None:
         """Writes `model.safetensors` and `tabular_net.json`."""
         from safetensors.torch import save_file
 
         save_file(self.net.state_dict(), folder / WEIGHTS)
-        names = {
-            "numeric": self.schema.numeric,
-            "code": self.schema.code,
-            "category": self.schema.category,
-        }
-        (folder / SPEC).write_text(json.dumps({"spec": self.net.spec.as_json(), "columns": names}, indent=1))
-
-    def export_onnx(self, path: Path) -> None:
-        """Writes one ONNX graph with all preprocessing inside."""
-        from models.export.onnx import save_model
-        from models.export.onnx_net import net_graph
-
-        save_model(net_graph(self.net, self.schema), path)
+        super().save(folder)
 
     def export_archive(self, path: Path, *, name: str, version: str) -> None:
-        """Writes a TorchServe archive that runs the net in PyTorch."""
-        from tempfile import TemporaryDirectory
-
+        """Writes a TorchServe archive that runs a binary net in PyTorch, and any other as its ONNX graph."""
         from models.export.mar import NET_CODE, write_archive
 
-        with TemporaryDirectory() as folder:
-            self.save(Path(folder))
-            write_archive(
-                path, [Path(folder) / WEIGHTS, Path(folder) / SPEC, NET_CODE], name=name, version=version
-            )
+        if self.spec.target.kind != BINARY or self.spec.calendar.names:
+            super().export_archive(path, name=name, version=version)
+            return
+        with TemporaryDirectory() as made:
+            folder = Path(made)
+            self.save(folder)
+            write_archive(path, [folder / WEIGHTS, folder / SPEC, NET_CODE], name=name, version=version)
 
 
 def fit_tabular_net(
@@ -83,126 +146,68 @@ def fit_tabular_net(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FittedTabularNet:
-    """Trains a net, or goes on from the checkpoint in `checkpoint_folder` to the same weights (bit for bit on
-    a CPU).
-
-    `device`: "cuda", "cpu", ...; by default the GPU where there is one, in bfloat16 where it can.
-
-    Raises:
-        TrainingStopped: `should_stop` said so; the checkpoint is on disk.
-        TrainingFailed: too few rows, one class only, or a loss that is no number.
+    """Fits a net to rows of a binary target, or goes on from the checkpoint in `checkpoint_folder`: see
+    `TabularNet.fit`.
     """
+    context = FitContext(seed, device, checkpoint_folder, on_progress, should_stop)
+    return TabularNet(config).fit_rows(TabularData.binary(train, valid, schema), context)
+
+
+def learnt_of(outputs: Any, target: TargetSpec) -> Any:
+    """The learnt numbers, a tensor `(N, W)`, of what the net gives: see `TargetSpec`."""
     import torch
 
-    from models.callbacks.checkpoint import Checkpoint
-    from models.callbacks.report import Report
-    from models.callbacks.schedule import OneCycle
-    from models.learner import Learner
-
-    _check(train, valid)
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    torch.manual_seed(seed)
-    net = _new_net(train, config).to(place)
-    batches = _Batches(train, valid, net.spec, config.batch_size, seed=seed, place=place)
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+    if target.kind in (BINARY, MULTILABEL):
+        return torch.sigmoid(outputs).reshape(len(outputs), -1)
+    if target.kind == MULTICLASS:
+        return torch.softmax(outputs, 1)
+    outputs = outputs.reshape(len(outputs), -1)
+    if target.bounds is not None:
+        low, high = target.bounds
+        return low + (high - low) * torch.sigmoid(outputs)
+    deviations, means = (
+        outputs.new_tensor(values, dtype=torch.float32) for values in (target.deviations, target.means)
     )
-    learner = Learner(
-        net,
-        _loss,
-        optimizer,
-        train_batches=batches.train,
-        valid_batches=batches.valid,
-        callbacks=[
-            OneCycle(config.learning_rate, config.epochs * batches.count),
-            Report(KIND, on_progress, _metrics),
-            Checkpoint(checkpoint_folder, should_stop),
-        ],
+    return outputs * deviations + means
+
+
+def _loss_of(target: TargetSpec) -> Callable[[Any, Any], Any]:
+    """What is minimised: the negative log likelihood, of a regression the squared error in deviations."""
+    from torch.nn import functional
+
+    if target.kind in (BINARY, MULTILABEL):
+        return lambda outputs, label: functional.binary_cross_entropy_with_logits(
+            outputs.float().reshape(label.shape), label
+        )
+    if target.kind == MULTICLASS:
+        return lambda outputs, label: functional.cross_entropy(outputs.float(), label)
+
+    def squared(outputs: Any, label: Any) -> Any:
+        apart = learnt_of(outputs.float(), target) - label
+        return (apart / apart.new_tensor(target.deviations)).square().mean()
+
+    return squared
+
+
+def _learnt_target(label: Values, target: TargetSpec) -> Any:
+    import torch
+
+    return torch.from_numpy(
+        target.learnt(label).astype(np.float32) if target.kind == REGRESSION else np.asarray(label)
     )
-    with torch.autocast(
-        place.type, torch.bfloat16, enabled=place.type == "cuda" and torch.cuda.is_bf16_supported()
-    ):
-        learner.fit(config.epochs)
-    net.settle_unseen(batches.train_index)
-    return FittedTabularNet(net.cpu().eval(), schema)
 
 
-class _Batches:
-    """Rows as tensors on the device, cut into batches by a fresh order each epoch."""
+def _new_net(train: TabularRows, target: TargetSpec, config: TabularNetConfig) -> Any:
+    from models.nets.tabular import TabularNet as Net
+    from models.nets.tabular import TabularNetSpec
 
-    def __init__(
-        self, train: TabularRows, valid: TabularRows, spec: Any, batch_size: int, *, seed: int, place: Any
-    ) -> None:
-        import torch
-
-        assert train.label is not None
-        assert valid.label is not None
-        numeric, self.train_index = _tensors(train, spec)
-        self._train = _on(place, numeric, self.train_index, torch.from_numpy(train.label))
-        self._valid = _on(place, *_tensors(valid, spec), torch.from_numpy(valid.label))
-        self.train_index = self._train[1]
-        self._batch_size = batch_size
-        self._seed = seed
-        rows = len(train)
-        # A last batch of one row cannot be normalised by its own spread: it is left out.
-        self.count = max(rows // batch_size + (rows % batch_size > 1), 1)
-
-    def train(self, epoch: int) -> "_Epoch":
-        """Batches of an epoch; their order depends on seed and epoch alone."""
-        import torch
-
-        order = torch.randperm(
-            len(self._train[2]), generator=torch.Generator().manual_seed(self._seed * 100_003 + epoch)
-        )
-        return _Epoch(self._train, order.to(self._train[2].device), self._batch_size, range(self.count))
-
-    def valid(self) -> Any:
-        """Validation rows in order."""
-        for start in range(0, len(self._valid[2]), PREDICT_ROWS):
-            yield tuple(part[start : start + PREDICT_ROWS] for part in self._valid)
-
-
-class _Epoch(Sequence[Any]):
-    """The batches of one epoch, gathered when they are asked for."""
-
-    def __init__(self, tensors: Any, order: Any, batch_size: int, numbers: range) -> None:
-        self._tensors = tensors
-        self._order = order
-        self._batch_size = batch_size
-        self._numbers = numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, position: Any) -> Any:
-        if isinstance(position, slice):
-            return _Epoch(self._tensors, self._order, self._batch_size, self._numbers[position])
-        number = self._numbers[position]
-        chosen = self._order[number * self._batch_size : (number + 1) * self._batch_size]
-        return tuple(part[chosen] for part in self._tensors)
-
-
-def _check(train: TabularRows, valid: TabularRows) -> None:
-    for part, rows in (("training", train), ("validation", valid)):
-        if rows.label is None:
-            raise TrainingFailed(f"The {part} rows have no labels.")
-    assert train.label is not None
-    if len(train) < 2:
-        raise TrainingFailed(f"There are {len(train)} training rows; a net needs two at least.")
-    if train.label.min() == train.label.max():
-        raise TrainingFailed(
-            "Every training row has the same label, so there is nothing to tell apart. "
-            "Add rows of the other class."
-        )
-
-
-def _new_net(train: TabularRows, config: TabularNetConfig) -> Any:
-    from models.nets.tabular import TabularNet, TabularNetSpec
-
-    return TabularNet(
+    numbers = [column[~np.isnan(column)].astype(np.float64) for column in train.numeric.T]
+    return Net(
         TabularNetSpec(
-            means=tuple(_mean(column) for column in train.numeric.T),
-            deviations=tuple(_deviation(column) for column in train.numeric.T),
+            means=tuple(_float32(present.mean()) if len(present) else 0.0 for present in numbers),
+            deviations=tuple(
+                (_float32(present.std()) if len(present) else 0.0) or 1.0 for present in numbers
+            ),
             code_values=tuple(
                 tuple(int(value) for value in np.unique(column[column != MISSING_CODE]))
                 for column in train.code.T
@@ -212,19 +217,14 @@ def _new_net(train: TabularRows, config: TabularNetConfig) -> Any:
             ),
             hidden_sizes=config.hidden_sizes or TabularNetConfig.hidden_sizes,
             dropout=config.dropout,
+            medians=tuple(_float32(np.median(present)) if len(present) else 0.0 for present in numbers),
+            output_count=target.width,
         )
     )
 
 
-def _mean(column: npt.NDArray[np.float32]) -> float:
-    present = column[~np.isnan(column)].astype(np.float64)
-    return float(np.float32(present.mean())) if len(present) else 0.0
-
-
-def _deviation(column: npt.NDArray[np.float32]) -> float:
-    present = column[~np.isnan(column)].astype(np.float64)
-    spread = float(np.float32(present.std())) if len(present) else 0.0
-    return spread if spread > 0 else 1.0
+def _float32(value: Any) -> float:
+    return float(np.float32(value))
 
 
 def _tensors(rows: TabularRows, spec: Any) -> tuple[Any, Any]:
@@ -236,22 +236,3 @@ def _tensors(rows: TabularRows, spec: Any) -> tuple[Any, Any]:
     categories = [column.tolist() for column in rows.category.T]
     codes = torch.from_numpy(np.ascontiguousarray(rows.code))
     return torch.from_numpy(np.ascontiguousarray(rows.numeric)), rows_of(codes, categories, spec)
-
-
-def _on(place: Any, *tensors: Any) -> tuple[Any, ...]:
-    if place.type != "cuda":
-        return tensors
-    return tuple(tensor.pin_memory().to(place, non_blocking=True) for tensor in tensors)
-
-
-def _loss(logits: Any, label: Any) -> Any:
-    import torch
-
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), label)
-
-
-def _metrics(score: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    from models.metrics import auc
-
-    found = {"auc": auc(label, score).value, "accuracy": float(np.mean((score >= 0.5) == (label > 0.5)))}
-    return {name: value for name, value in found.items() if not math.isnan(value)}

@@ -1,8 +1,9 @@
 """What all exported graphs share: their inputs and output, and the nodes that prepare them.
 
 Inputs, present only where the task has such features, in its order: `numeric` float32 `[N, n]`, NaN missing;
-`code` int64 `[N, n]`, missing the smallest int64; `category` string `[N, n]`, missing "". Output:
-`probability` float32 `[N]` of the positive class.
+`code` int64 `[N, n]`, missing the smallest int64; `category` string `[N, n]`, missing ""; `time` int64
+`[N, n]`, microseconds since 1970 in UTC, missing the smallest int64. Output of one of two classes:
+`probability` float32 `[N]` of the positive class; of others see `models.export.onnx_table`.
 """
 
 from collections.abc import Mapping
@@ -96,6 +97,7 @@ class Graph:
             ("numeric", TensorProto.FLOAT, schema.numeric),
             ("code", TensorProto.INT64, schema.code),
             ("category", TensorProto.STRING, schema.category),
+            ("time", TensorProto.INT64, schema.time),
         )
         inputs = [
             helper.make_tensor_value_info(name, kind, ["N", len(of)]) for name, kind, of in wanted if of
@@ -111,12 +113,7 @@ class Graph:
         model.ir_version = IR_VERSION
         helper.set_model_props(
             model,
-            {
-                "numeric": ",".join(schema.numeric),
-                "code": ",".join(schema.code),
-                "category": ",".join(schema.category),
-                **properties,
-            },
+            {name: ",".join(columns) for name, columns in schema.columns().items()} | dict(properties),
         )
         onnx.checker.check_model(model)
         return model

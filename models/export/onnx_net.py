@@ -1,4 +1,4 @@
-"""A tabular net as an ONNX graph: values to rows of the embedding table, one look-up, and layers with
+"""A tabular net in an ONNX graph: values to rows of the embedding table, one look-up, and layers with
 normalisation folded in.
 
 A code becomes its row by one look-up in a dense table over the column's span of codes, all columns at once,
@@ -10,49 +10,68 @@ from typing import Any
 
 import numpy as np
 
-from models.data.tabular import MISSING_CODE, TabularSchema
-from models.export.onnx import OUTPUT, Graph
+from models.data.tabular import MISSING_CODE
+from models.data.targets import TargetSpec
+from models.export.onnx_table import TableGraph
+from models.recipe import BINARY, MULTILABEL, REGRESSION
 
 WIDEST_SPAN = 65_536
 
 
-def net_graph(net: Any, schema: TabularSchema) -> Any:
-    """The ONNX model of a trained `TabularNet` in evaluation mode."""
-    graph = Graph(schema)
-    parts = []
-    spec = net.spec
+def add_net(graph: TableGraph, net: Any, target: TargetSpec) -> str:
+    """The learnt numbers of a trained `TabularNet` in evaluation mode, float32 `[N, W]`."""
+    embedded = add_embeddings(graph, net)
+    parts = [embedded] if embedded else []
+    if net.spec.means:
+        parts += _numbers(graph, net)
+    return _learnt(graph, _layers(graph, net, graph.joined(parts), bool(embedded)), target)
+
+
+def add_embeddings(graph: TableGraph, net: Any) -> str:
+    """The embeddings of all columns, over the table's full width, float32 `[N, C * widest]`; "" for none."""
     offsets = net.offsets.numpy()
-    code_count = len(spec.code_values)
+    code_count = len(net.spec.code_values)
     indices = []
     if code_count:
-        indices.append(_code_rows(graph, spec.code_values, offsets[:code_count]))
-    if spec.category_values:
+        indices.append(_code_rows(graph, net.spec.code_values, offsets[:code_count]))
+    if net.spec.category_values:
         rows = graph.category_places(
-            spec.category_values, lambda values: [*range(2, len(values) + 2), 1], unknown=0, kind="int64s"
+            net.spec.category_values,
+            lambda values: [*range(2, len(values) + 2), 1],
+            unknown=0,
+            kind="int64s",
         )
         indices.append(graph.node("Add", rows, graph.constant(offsets[code_count:], np.int64)))
-    if indices:
-        index = indices[0] if len(indices) == 1 else graph.node("Concat", *indices, axis=1)
-        table = net.table.detach().numpy()
-        embedded = graph.node("Gather", graph.constant(table, np.float32), index)
-        width = len(offsets) * table.shape[1]
-        parts.append(graph.node("Reshape", embedded, graph.constant([-1, width], np.int64)))
-    if schema.numeric:
-        parts += _numbers(graph, net)
-    features = parts[0] if len(parts) == 1 else graph.node("Concat", *parts, axis=1)
-    logits = _layers(graph, net, features, indices != [])
-    flat = graph.node("Reshape", logits, graph.constant([-1], np.int64))
-    graph.node("Sigmoid", flat, output=OUTPUT)
-    return graph.model("Tabular net with its preprocessing")
+    if not indices:
+        return ""
+    table = net.table.detach().numpy()
+    found = graph.node("Gather", graph.constant(table, np.float32), graph.joined(indices))
+    width = len(offsets) * table.shape[1]
+    return graph.node("Reshape", found, graph.constant([-1, width], np.int64))
 
 
-def _code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets: np.ndarray) -> str:
+def _learnt(graph: TableGraph, outputs: str, target: TargetSpec) -> str:
+    """What `models.tabular.learnt_of` computes in PyTorch."""
+    if target.kind in (BINARY, MULTILABEL):
+        return graph.node("Sigmoid", outputs)
+    if target.kind != REGRESSION:
+        return graph.node("Softmax", outputs, axis=1)
+    if target.bounds is not None:
+        low, high = target.bounds
+        share = graph.node("Sigmoid", outputs)
+        scaled = graph.node("Mul", share, graph.constant(high - low, np.float32))
+        return graph.node("Add", scaled, graph.constant(low, np.float32))
+    scaled = graph.node("Mul", outputs, graph.constant(target.deviations, np.float32))
+    return graph.node("Add", scaled, graph.constant(target.means, np.float32))
+
+
+def _code_rows(graph: TableGraph, values: tuple[tuple[int, ...], ...], offsets: np.ndarray) -> str:
     """Rows of the embedding table, int64 `[N, n]`."""
     if all(not known or known[-1] - known[0] < WIDEST_SPAN for known in values):
         return _dense_code_rows(graph, values, offsets)
     columns = []
     for position, known in enumerate(values):
-        column = graph.node("Gather", "code", graph.constant([position], np.int64), axis=1)
+        column = graph.node("Gather", graph.code, graph.constant([position], np.int64), axis=1)
         base = int(offsets[position])
         columns.append(
             graph.node(
@@ -67,7 +86,7 @@ def _code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets: np.nd
     return columns[0] if len(columns) == 1 else graph.node("Concat", *columns, axis=1)
 
 
-def _dense_code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets: np.ndarray) -> str:
+def _dense_code_rows(graph: TableGraph, values: tuple[tuple[int, ...], ...], offsets: np.ndarray) -> str:
     """By one table: below and above a column's span stand unknown codes; a missing code is moved to a place
     of its own.
     """
@@ -85,9 +104,9 @@ def _dense_code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets:
         lows.append(low - 1)
         highs.append(high + 1)
         table.extend((rows + int(base)).tolist())
-    missing = graph.node("Equal", "code", graph.constant(MISSING_CODE, np.int64))
+    missing = graph.node("Equal", graph.code, graph.constant(MISSING_CODE, np.int64))
     within = graph.node(
-        "Min", graph.node("Max", "code", graph.constant(lows, np.int64)), graph.constant(highs, np.int64)
+        "Min", graph.node("Max", graph.code, graph.constant(lows, np.int64)), graph.constant(highs, np.int64)
     )
     place = graph.node("Where", missing, graph.constant(np.array(lows) - 1, np.int64), within)
     return graph.node(
@@ -95,16 +114,16 @@ def _dense_code_rows(graph: Graph, values: tuple[tuple[int, ...], ...], offsets:
     )
 
 
-def _numbers(graph: Graph, net: Any) -> list[str]:
-    """Normalised numbers with missing ones at 0, and a flag for each missing one."""
-    missing = graph.node("IsNaN", "numeric")
-    centred = graph.node("Sub", "numeric", graph.constant(net.means.numpy(), np.float32))
+def _numbers(graph: TableGraph, net: Any) -> list[str]:
+    """Normalised numbers with missing ones filled, and a flag for each missing one."""
+    missing = graph.node("IsNaN", graph.numeric)
+    centred = graph.node("Sub", graph.numeric, graph.constant(net.means.numpy(), np.float32))
     scaled = graph.node("Div", centred, graph.constant(net.deviations.numpy(), np.float32))
-    filled = graph.node("Where", missing, graph.constant(0.0, np.float32), scaled)
+    filled = graph.node("Where", missing, graph.constant(net.fills.numpy(), np.float32), scaled)
     return [filled, graph.node("Cast", missing, to=1)]
 
 
-def _layers(graph: Graph, net: Any, features: str, embedded: bool) -> str:
+def _layers(graph: TableGraph, net: Any, features: str, embedded: bool) -> str:
     """The fully connected layers; each batch normalisation is folded into the layer after it."""
     from torch import nn
 

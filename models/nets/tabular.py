@@ -24,7 +24,8 @@ class TabularNetSpec:
     """What a net is built from, besides its weights.
 
     `code_values`: the known values of each code column, increasing. `category_values`: of each category
-    column. Numbers of column j become `(x - means[j]) / deviations[j]`, missing ones 0.
+    column. A number of column j that is missing is filled with `medians[j]` (the mean where there are no
+    medians); then all become `(x - means[j]) / deviations[j]`.
     """
 
     means: tuple[float, ...]
@@ -33,6 +34,15 @@ class TabularNetSpec:
     category_values: tuple[tuple[str, ...], ...]
     hidden_sizes: tuple[int, ...]
     dropout: float
+    medians: tuple[float, ...] = ()
+    output_count: int = 1
+
+    @property
+    def fills(self) -> tuple[float, ...]:
+        """What a missing number of each column is after normalisation."""
+        medians = self.medians or self.means
+        columns = zip(medians, self.means, self.deviations, strict=True)
+        return tuple((median - mean) / deviation for median, mean, deviation in columns)
 
     def as_json(self) -> dict[str, Any]:
         """The spec as JSON can hold it."""
@@ -48,11 +58,14 @@ class TabularNetSpec:
             tuple(tuple(values) for values in data["category_values"]),
             tuple(data["hidden_sizes"]),
             data["dropout"],
+            tuple(data["medians"]),
+            data["output_count"],
         )
 
 
 class TabularNet(nn.Module):
-    """Probability of the positive class, as a logit `(N,)`.
+    """Numbers that a head makes predictions of: logits, or standardised values; `(N,)` for one output, else
+    `(N, output_count)`.
 
     All embeddings stand in one table, looked up at once: column j's rows start at `offsets[j]`, row 0 of a
     column is for values that were not known, row 1 for missing ones. Columns narrower than the widest use the
@@ -63,6 +76,7 @@ class TabularNet(nn.Module):
     offsets: Tensor
     means: Tensor
     deviations: Tensor
+    fills: Tensor
 
     def __init__(self, spec: TabularNetSpec) -> None:
         super().__init__()
@@ -81,24 +95,29 @@ class TabularNet(nn.Module):
         self.register_buffer("used", torch.tensor(used, dtype=torch.int64), persistent=False)
         self.register_buffer("means", torch.tensor(spec.means), persistent=False)
         self.register_buffer("deviations", torch.tensor(spec.deviations), persistent=False)
+        self.register_buffer("fills", torch.tensor(spec.fills), persistent=False)
         self.embedding_dropout = nn.Dropout(spec.dropout)
         layers: list[nn.Module] = []
         width = len(used) + 2 * len(spec.means)
         for size in spec.hidden_sizes:
             layers += [nn.Linear(width, size), nn.ReLU(), nn.BatchNorm1d(size), nn.Dropout(spec.dropout)]
             width = size
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
+        self.layers = nn.Sequential(*layers, nn.Linear(width, spec.output_count))
 
     def forward(self, numeric: Tensor, index: Tensor) -> Tensor:
         """`numeric` float32 `(N, n)`, NaN missing; `index` int64 `(N, C)`: each value's row in its column
         (`rows_of`).
         """
         missing = numeric.isnan()
-        scaled = torch.where(missing, 0.0, (numeric - self.means) / self.deviations)
-        embedded = nn.functional.embedding(index + self.offsets, self.table).flatten(1)[:, self.used]
+        scaled = torch.where(missing, self.fills, (numeric - self.means) / self.deviations)
+        embedded = self.embed(index)
         features = torch.cat([self.embedding_dropout(embedded), scaled, missing.to(scaled.dtype)], 1)
-        logits: Tensor = self.layers(features)
-        return logits.squeeze(1)
+        outputs: Tensor = self.layers(features)
+        return outputs.squeeze(1) if self.spec.output_count == 1 else outputs
+
+    def embed(self, index: Tensor) -> Tensor:
+        """The embeddings of all columns side by side, `(N, E)`."""
+        return nn.functional.embedding(index + self.offsets, self.table).flatten(1)[:, self.used]
 
     @torch.no_grad()
     def settle_unseen(self, index: Tensor) -> None:
