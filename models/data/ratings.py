@@ -87,8 +87,8 @@ class RatingSchema:
         for side in (user, item):
             if len(side.known) < 2:
                 raise TrainingFailed(
-                    f"{side.input.name} has {len(side.known)} values in the training rows; a recommender needs "
-                    "two at least. Add rows, or split the rows otherwise."
+                    f"{side.input.name} has {len(side.known)} values in the training rows; a recommender "
+                    "needs two at least. Add rows, or split the rows otherwise."
                 )
         places = {"user": user.places(train), "item": item.places(train)}
         sides: dict[str, list[Input]] = {"user": [], "item": []}
