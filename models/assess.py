@@ -34,7 +34,7 @@ def assess(
     if problem.kind == BINARY:
         comparison = compare_with_baseline(train_label, label, prediction, problem.metric, problem.threshold)
         return Assessment(
-            _metrics(problem, label, prediction), comparison, score=prediction, warnings=warnings
+            measure(problem, label, prediction), comparison, score=prediction, warnings=warnings
         )
     if problem.kind == MULTICLASS:
         comparison = _compare_classes(problem, train_label, label, prediction)
@@ -46,12 +46,41 @@ def assess(
         comparison = _compare_numbers(problem, train_label, label, _matrix(prediction))
         quality, name = np.abs(_matrix(prediction) - label).mean(1), "absolute_error"
     return Assessment(
-        _metrics(problem, label, prediction),
+        measure(problem, label, prediction),
         comparison,
         row_quality=quality.astype(np.float64),
         row_quality_name=name,
         warnings=warnings,
     )
+
+
+def measure(problem: Problem, label: Array, prediction: Array) -> dict[str, Estimate]:
+    """Every metric of the problem's kind, by name."""
+    if problem.kind == BINARY:
+        return {
+            "auc": metrics.auc(label, prediction),
+            "accuracy": metrics.accuracy(label, prediction, problem.threshold),
+            "brier": metrics.brier(label, prediction),
+            "log_loss": metrics.log_loss(label, prediction),
+        }
+    if problem.kind == MULTICLASS:
+        return {
+            "accuracy": metrics.multiclass_accuracy(label, prediction),
+            "macro_f1": metrics.macro_f1(label, prediction),
+            "cross_entropy": metrics.cross_entropy(label, prediction),
+        }
+    if problem.kind == MULTILABEL:
+        return {
+            "micro_f1": metrics.micro_f1(label, prediction, problem.threshold),
+            "macro_auc": metrics.macro_auc(label, prediction),
+        }
+    numbers = _matrix(prediction)
+    return {
+        "rmse": metrics.rmse(label, numbers),
+        "mae": metrics.mae(label, numbers),
+        "r2": metrics.r2(label, numbers),
+        "mse": metrics.mse(label, numbers),
+    }
 
 
 def quick_metrics(problem: Problem, label: Array, prediction: Array) -> dict[str, float]:
@@ -82,34 +111,6 @@ def row_losses(problem: Problem, label: Array, prediction: Array) -> npt.NDArray
         losses = -np.where(np.asarray(label) > 0.5, np.log(chance), np.log1p(-chance))
         return losses if losses.ndim == 1 else np.asarray(losses.mean(1))
     return np.asarray(((_matrix(prediction) - label) ** 2).mean(1), np.float64)
-
-
-def _metrics(problem: Problem, label: Array, prediction: Array) -> dict[str, Estimate]:
-    if problem.kind == BINARY:
-        return {
-            "auc": metrics.auc(label, prediction),
-            "accuracy": metrics.accuracy(label, prediction, problem.threshold),
-            "brier": metrics.brier(label, prediction),
-            "log_loss": metrics.log_loss(label, prediction),
-        }
-    if problem.kind == MULTICLASS:
-        return {
-            "accuracy": metrics.multiclass_accuracy(label, prediction),
-            "macro_f1": metrics.macro_f1(label, prediction),
-            "cross_entropy": metrics.cross_entropy(label, prediction),
-        }
-    if problem.kind == MULTILABEL:
-        return {
-            "micro_f1": metrics.micro_f1(label, prediction, problem.threshold),
-            "macro_auc": metrics.macro_auc(label, prediction),
-        }
-    numbers = _matrix(prediction)
-    return {
-        "rmse": metrics.rmse(label, numbers),
-        "mae": metrics.mae(label, numbers),
-        "r2": metrics.r2(label, numbers),
-        "mse": metrics.mse(label, numbers),
-    }
 
 
 def _compare_classes(problem: Problem, train: Array, label: Array, prediction: Array) -> BaselineComparison:

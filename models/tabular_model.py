@@ -8,6 +8,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -18,10 +19,11 @@ import pyarrow as pa
 
 from models.assess import assess
 from models.data.table_spec import TableSpec, label_of
-from models.data.tabular import TabularRows
+from models.data.tabular import MISSING_CODE, TabularRows
 from models.data.targets import unseen_classes
 from models.figures import Figure
-from models.recipe import REGRESSION, Assessment, Parity
+from models.progress import Progress
+from models.recipe import REGRESSION, Assessment, FitContext, Parity
 
 PARITY_TOLERANCE = 1e-4
 """Of a probability; of a regression, in deviations of the target over the validation rows."""
@@ -116,10 +118,27 @@ class TabularModel(ABC):
         return tuple(found)
 
 
+def share_of(context: FitContext, start: float, end: float, kind: str) -> FitContext:
+    """The context of a part of a fit: its progress goes from `start` to `end` of the whole, which is a model
+    of this kind.
+    """
+
+    def on_progress(part: Progress) -> None:
+        context.on_progress(
+            replace(
+                part,
+                model=kind,
+                stage=f"{kind}: {part.stage}",
+                fraction_done=start + (end - start) * part.fraction_done,
+                time_left_s=math.nan if end < 1 else part.time_left_s,
+            )
+        )
+
+    return replace(context, on_progress=on_progress)
+
+
 def is_missing(values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which values of a column of `TabularRows` are missing."""
-    from models.data.tabular import MISSING_CODE
-
     if values.dtype == object:
         return np.asarray(values == "", bool)
     return np.asarray(np.isnan(values) if values.dtype.kind == "f" else values == MISSING_CODE)

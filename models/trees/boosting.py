@@ -18,7 +18,7 @@ from models.data.tabular import TabularRows, TabularSchema
 from models.progress import Progress, TrainingFailed, TrainingStopped
 from models.recipe import BINARY, REGRESSION, FitContext, Problem
 from models.trees.features import TreeFeatures
-from models.trees.fitted import FittedTrees, TreeProgress, learnt_column, one_target
+from models.trees.fitted import FittedTrees, TreeProgress, learnt_column, refuse_labels, training_matrix
 from models.trees.nodes import LEAF, TreeNodes, rounded_down
 
 KIND = "gradient_boosting"
@@ -44,14 +44,12 @@ class GradientBoosting:
     def fit_rows(self, data: TabularData, context: FitContext) -> "FittedGradientBoosting":
         """Fits trees round by round to rows that have been read."""
         spec = data.spec
-        one_target(KIND, spec.target)
+        refuse_labels(KIND, spec.target)
         if spec.target.kind == REGRESSION and spec.target.width > 1:
             raise TrainingFailed(f"{KIND} learns one number a row; choose xgboost or random_forest.")
         train, label = spec.expand(data.train), learnt_column(spec.target, label_of(data.train))
         features = TreeFeatures.of(spec, train)
-        matrix = features.matrix(train)
-        # scikit-learn cannot bin a column without a single value; a constant is never split on: any will do.
-        matrix[:, np.isnan(matrix).all(0)] = 0.0
+        matrix = training_matrix(features, train)
         fitted = FittedGradientBoosting(spec, features, self._estimator(spec, context.seed))
         progress = TreeProgress(fitted, spec.expand(data.valid), len(train), self.config.iterations, context)
         total = self.config.iterations

@@ -9,12 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from models.assess import quick_metrics, row_losses
-from models.data.table_spec import TableSpec, label_of
+from models.configs import TabularNetConfig
+from models.data.table_spec import TableSpec, TabularData, label_of
 from models.data.tabular import TabularRows
 from models.data.targets import TargetSpec, Values
 from models.progress import Progress, TrainingFailed
 from models.recipe import MULTILABEL, FitContext
-from models.tabular_model import TabularModel
+from models.tabular_model import TabularModel, share_of
 from models.trees.features import TreeFeatures
 from models.trees.nodes import TreeNodes
 
@@ -90,7 +91,32 @@ class TreeProgress:
         )
 
 
-def one_target(kind: str, target: TargetSpec) -> None:
+def features_for(
+    kind: str, data: TabularData, embeddings: TabularNetConfig | None, context: FitContext
+) -> tuple[TreeFeatures, FitContext]:
+    """What the trees divide, and the context that is left for them: with `embeddings` a net is fitted first,
+    where there are codes or categories to embed, which is taken for half of the work.
+    """
+    spec = data.spec
+    train = spec.expand(data.train)
+    if embeddings is None or not (spec.expanded_schema.code or spec.expanded_schema.category):
+        return TreeFeatures.of(spec, train), context
+    from models.tabular import TabularNet
+
+    net = TabularNet(embeddings).fit_rows(data, share_of(context, 0.0, 0.5, kind))
+    return TreeFeatures.of(spec, train, net), share_of(context, 0.5, 1.0, kind)
+
+
+def training_matrix(features: TreeFeatures, train: TabularRows) -> npt.NDArray[np.float32]:
+    """The matrix with columns that hold no value at all set to 0: scikit-learn cannot bin them, and a
+    constant is never divided on.
+    """
+    matrix = features.matrix(train)
+    matrix[:, np.isnan(matrix).all(0)] = 0.0
+    return matrix
+
+
+def refuse_labels(kind: str, target: TargetSpec) -> None:
     """Raises `TrainingFailed` for a target that trees of this kind do not learn."""
     if target.kind == MULTILABEL:
         raise TrainingFailed(
