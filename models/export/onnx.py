@@ -12,52 +12,20 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 from models.data.tabular import TabularSchema
+from models.export.nodes import Nodes
 
-OPSET, ML_OPSET, IR_VERSION = 20, 3, 10
 OUTPUT = "probability"
 
 
-class Graph:
-    """A graph under construction; each method adds a node and gives the name of its output."""
+class Graph(Nodes):
+    """The graph of a model of tables, under construction."""
 
     def __init__(self, schema: TabularSchema) -> None:
+        super().__init__()
         self.schema = schema
-        self._nodes: list[Any] = []
-        self._constants: dict[str, Any] = {}
-        self._count = 0
-
-    def constant(self, value: Any, kind: Any) -> str:
-        """A constant tensor of numpy dtype `kind`."""
-        array = np.asarray(value, kind)
-        key = (
-            f"{array.dtype}{array.shape}{array.tobytes()!r}"
-            if array.size < 64
-            else f"c{len(self._constants)}"
-        )
-        if key not in self._constants:
-            self._constants[key] = numpy_helper.from_array(array, f"constant_{len(self._constants)}")
-        return str(self._constants[key].name)
-
-    def node(self, operator: str, *inputs: str, domain: str = "", output: str = "", **attributes: Any) -> str:
-        """A node of one output."""
-        self._count += 1
-        name = output or f"{operator.lower()}_{self._count}"
-        self._nodes.append(
-            helper.make_node(
-                operator, list(inputs), [name], name=f"n{self._count}", domain=domain, **attributes
-            )
-        )
-        return name
-
-    def add_nodes(self, nodes: Any, constants: Any) -> None:
-        """Nodes and constants that another library made; their names must be their own."""
-        self._nodes.extend(nodes)
-        for constant in constants:
-            self._constants[constant.name] = constant
 
     def category_places(
         self, known: tuple[tuple[str, ...], ...], numbers: Any, unknown: Any, kind: str
@@ -103,20 +71,8 @@ class Graph:
             helper.make_tensor_value_info(name, kind, ["N", len(of)]) for name, kind, of in wanted if of
         ]
         given = [helper.make_tensor_value_info(*output) for output in outputs]
-        graph = helper.make_graph(self._nodes, "boarfish", inputs, given, list(self._constants.values()))
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],
-            producer_name="boarfish",
-            doc_string=description,
-        )
-        model.ir_version = IR_VERSION
-        helper.set_model_props(
-            model,
-            {name: ",".join(columns) for name, columns in schema.columns().items()} | dict(properties),
-        )
-        onnx.checker.check_model(model)
-        return model
+        names = {name: ",".join(columns) for name, columns in schema.columns().items()}
+        return self.finish(inputs, given, description=description, properties=names | dict(properties))
 
 
 def save_model(model: Any, path: Path) -> None:
