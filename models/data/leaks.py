@@ -24,8 +24,8 @@ MAX_PICTURES = 10_000
 THUMBNAIL = 16
 # Mean difference of two thumbnails, of 255 grey levels, at which their pictures are the same to the eye: what
 # another size or a JPEG of good quality changes is less.
-SAME_PICTURE = 2.5
-# Training pictures that share a quarter of their hash with a validation picture and are looked at closely.
+SAME_PICTURE = 4.0
+# Training pictures that share an eighth of their hash with a validation picture and are looked at closely.
 CANDIDATES = 20
 
 
@@ -210,7 +210,7 @@ def _thumbnails(column: pa.ChunkedArray, rows: Ints) -> tuple[Ints, npt.NDArray[
 def _same_pictures(valid: npt.NDArray[np.float32], train: npt.NDArray[np.float32]) -> tuple[Ints, Ints]:
     """Places of pairs that look the same, one for each validation picture at most.
 
-    Candidates share one of four quarters of an average hash of 256 bits (light or dark against the picture's
+    Candidates share one of eight parts of an average hash of 256 bits (light or dark against the picture's
     mean); their thumbnails are then compared.
     """
     best = np.full(len(valid), np.inf, np.float32)
@@ -233,8 +233,8 @@ def _same_pictures(valid: npt.NDArray[np.float32], train: npt.NDArray[np.float32
     return same, partner[same]
 
 
-def _average_hash(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.uint64]:
-    """uint64 `(N, 4)`: a bit a pixel, whether it is lighter than the picture's mean."""
+def _average_hash(pictures: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
+    """uint32 `(N, 8)`: a bit a pixel, whether it is lighter than the picture's mean."""
     grey = pictures.mean(3).reshape(len(pictures), -1)  # (N, 256)
     bits = np.packbits(grey > grey.mean(1, keepdims=True), axis=1)
-    return bits.view(np.uint64)
+    return bits.view(np.uint32)
