@@ -6,30 +6,17 @@ warning says how little there was (every function at n = 0, 1 and 5).
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from audit.estimate import CONFIDENCE, Estimate, unknown
+from audit.finding import Finding, not_told
 from audit.intervals import difference, z_of
 
 FEW = 30
 FEWEST_WINDOWS = 6
 RESAMPLES = 999
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One sign. `effect` says how large, `found` whether it is there at the level, `advice` what would settle
-    it.
-    """
-
-    name: str
-    effect: Estimate
-    found: bool
-    sentence: str
-    advice: str
 
 
 def exposure_concentration(
@@ -50,7 +37,7 @@ def exposure_concentration(
     totals = shown.sum(1) if shown.ndim == 2 else np.empty(0, np.int64)
     if len(totals) < FEWEST_WINDOWS or int(totals.min()) < FEW:
         reason = f"needs {FEWEST_WINDOWS} windows of {FEW} shows at least"
-        return _nothing(name, unknown(reason, int(totals.sum()), confidence), advice)
+        return not_told(name, unknown(reason, int(totals.sum()), confidence), advice)
     value = _narrowing(shown)
     drawn = np.array([_narrowing(_redrawn(shown, rng)) for _ in range(RESAMPLES // 4)])
     # A redrawn world has the bias of few shows twice; the spread is what is wanted of it.
@@ -83,7 +70,7 @@ def selective_labels(
         int((positive & known).sum()), yes, int((~positive & known).sum()), no, confidence=confidence
     )
     if min(yes, no) < FEW:
-        return _nothing("selective_labels", _few(effect, f"fewer than {FEW} decisions of a kind"), advice)
+        return not_told("selective_labels", _few(effect, f"fewer than {FEW} decisions of a kind"), advice)
     found = effect.lower > 0.05
     shares = (
         f"{100 * (positive & known).sum() / yes:.0f} % of positive decisions have an outcome, "
@@ -117,7 +104,7 @@ def self_agreement(
         int((agrees & seen).sum()), first, int((agrees & ~seen).sum()), second, confidence=confidence
     )
     if min(first, second) < FEW:
-        return _nothing("self_agreement", _few(effect, f"fewer than {FEW} labels of a kind"), advice)
+        return not_told("self_agreement", _few(effect, f"fewer than {FEW} labels of a kind"), advice)
     found = effect.lower > 0
     shares = (
         f"{100 * (agrees & seen).sum() / first:.0f} % of labels agree with the model where it was seen, "
@@ -149,12 +136,12 @@ def widening_shares(
     advice = "Record part of the data independently of decisions, and compare the group's share there."
     if len(share) < 2 * FEWEST_WINDOWS or not np.isfinite(share).all() or not np.isfinite(decided).all():
         reason = f"needs {2 * FEWEST_WINDOWS} windows at least"
-        return _nothing("widening_shares", unknown(reason, len(share), confidence), advice)
+        return not_told("widening_shares", unknown(reason, len(share), confidence), advice)
     change = np.diff(share)
     design = np.stack([np.ones(len(change)), share[:-1] - share.mean(), (decided - share)[:-1]], 1)
     effect = _slope(design, change, confidence)
     if not effect.known:
-        return _nothing("widening_shares", effect, advice)
+        return not_told("widening_shares", effect, advice)
     found = effect.lower > 0
     sentence = (
         "The group's share of the data follows its share of the decisions: each window moves "
@@ -187,7 +174,7 @@ def changed_inputs(
     advice = "Compare people just above and just below the threshold, who are alike but for the decision."
     if min(len(yes), len(no)) < FEW or spread == 0:
         reason = f"needs {FEW} people of each decision, seen twice, with different values"
-        return _nothing("changed_inputs", unknown(reason, len(change), confidence), advice)
+        return not_told("changed_inputs", unknown(reason, len(change), confidence), advice)
     value = float(yes.mean() - no.mean()) / spread
     half = z_of(confidence) * math.sqrt(yes.var(ddof=1) / len(yes) + no.var(ddof=1) / len(no)) / spread
     effect = Estimate(value, value - half, value + half, confidence, len(change))
@@ -199,11 +186,6 @@ def changed_inputs(
         else "The input moved alike after either decision."
     )
     return Finding("changed_inputs", effect, found, sentence, advice)
-
-
-def _nothing(name: str, effect: Estimate, advice: str) -> Finding:
-    reason = effect.warnings[0] if effect.warnings else "too little data"
-    return Finding(name, effect, False, f"Cannot be told yet: {reason}.", advice)
 
 
 def _few(effect: Estimate, reason: str) -> Estimate:
