@@ -11,9 +11,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from models.data.ratings import Values
+from models.data.columns import Number, Values
 from models.recipe import Input
 
 Floats = npt.NDArray[np.float64]
@@ -22,27 +21,6 @@ Ints = npt.NDArray[np.int64]
 PENALTIES = 10.0 ** np.arange(-2, 6)
 # Known ones that are looked at, and values of a category that are told apart: the most frequent.
 MAX_KNOWN, MAX_VALUES = 50_000, 500
-
-
-@dataclass(frozen=True)
-class Number:
-    """A numeric input in deviations from its mean; a missing number is an average one."""
-
-    name: str
-    mean: float
-    deviation: float
-
-    @classmethod
-    def of(cls, name: str, table: pa.Table) -> Self:
-        """Mean and deviation of the column in `table`."""
-        column = _finite(table, name)
-        present = column[~np.isnan(column)]
-        deviation = float(present.std()) if len(present) else 0.0
-        return cls(name, float(present.mean()) if len(present) else 0.0, deviation or 1.0)
-
-    def standardised(self, table: pa.Table) -> Floats:
-        """The column of `table`, float64 `(N,)`."""
-        return np.nan_to_num((_finite(table, self.name) - self.mean) / self.deviation, nan=0.0)
 
 
 @dataclass(frozen=True)
@@ -141,12 +119,6 @@ class ColdStart:
                 for one in found["values"]
             ),
         )
-
-
-def _finite(table: pa.Table, name: str) -> Floats:
-    """A numeric column, float64 `(N,)`; whatever is no finite number is NaN."""
-    values = pc.cast(table.column(name), pa.float64()).to_numpy()
-    return np.where(np.isfinite(values), values, np.nan)
 
 
 def _frequent(input: Input, table: pa.Table) -> Values:

@@ -17,7 +17,8 @@ from models.baseline import BaselineComparison, compare_rows, compare_statistic
 from models.callbacks.base import Callback
 from models.cold_start import ColdStart
 from models.configs import CollaborativeConfig
-from models.data.ratings import Rated, RatingSchema, Scale, Values
+from models.data.columns import Values
+from models.data.ratings import Rated, RatingSchema, Scale
 from models.figures import Figure
 from models.metrics import mae, mse, r2, rmse
 from models.progress import TrainingFailed

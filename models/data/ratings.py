@@ -12,53 +12,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.data.columns import ARROW_TYPES, Values, typed_column
 from models.progress import TrainingFailed
 from models.recipe import Input, Problem, Target
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-ARROW_TYPES = {"code": pa.int64(), "category": pa.utf8(), "numeric": pa.float64()}
 # Shares of a part's rows that may lack a rating, and of rows that may differ from their user's usual value.
 MAX_LEFT_OUT, MAX_DIFFERING = 0.1, 0.01
 NAMED_ROWS = 5
 # Share of the range that the net may reach beyond each end.
 STRETCH = 0.05
-
-
-@dataclass(frozen=True)
-class Values:
-    """The known values of a code or category input, in order. Place 0 stands for all others and for missing
-    ones, value k has place k + 1.
-    """
-
-    input: Input
-    known: pa.Array
-
-    @classmethod
-    def of(cls, input: Input, table: pa.Table) -> Self:
-        """What `table` has."""
-        return cls(input, _distinct(_column(table, input)))
-
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """The known values as text."""
-        return tuple(pc.cast(self.known, pa.utf8()).to_pylist())
-
-    def places(self, table: pa.Table) -> Ints:
-        """The place of each row, int64 `(N,)`."""
-        found = pc.index_in(_column(table, self.input), value_set=self.known)
-        return np.asarray(pc.add(pc.fill_null(found, -1), 1).to_numpy(), np.int64)
-
-    def as_json(self) -> dict[str, Any]:
-        """As `from_json` reads it."""
-        return {"name": self.input.name, "type": self.input.type, "known": self.known.to_pylist()}
-
-    @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Self:
-        """What `as_json` wrote."""
-        input = Input(found["name"], found["type"])
-        return cls(input, pa.array(found["known"], ARROW_TYPES[input.type]))
 
 
 @dataclass(frozen=True)
@@ -189,19 +154,6 @@ def _rows_named(table: pa.Table, rows: Ints, id_column: str) -> str:
     return ", ".join(f"row {row}" for row in rows[:NAMED_ROWS])
 
 
-def _column(table: pa.Table, input: Input) -> pa.ChunkedArray:
-    """The input's values in its type; an empty text is a missing one."""
-    column = pc.cast(table.column(input.name), ARROW_TYPES[input.type])
-    if input.type == "category":
-        return pc.if_else(pc.equal(column, ""), None, column)
-    return column
-
-
-def _distinct(column: pa.ChunkedArray) -> pa.Array:
-    distinct = pc.drop_null(pc.unique(column))
-    return distinct.take(pc.sort_indices(distinct))
-
-
 def _described(input: Input, table: pa.Table, places: dict[str, Ints]) -> str:
     """Whom the input describes: "user" or "item"."""
     if input.type not in ARROW_TYPES:
@@ -209,7 +161,7 @@ def _described(input: Input, table: pa.Table, places: dict[str, Ints]) -> str:
             f"{input.name} is of type {input.type}; what describes users and items must be numeric, code or "
             "category."
         )
-    encoded = pc.dictionary_encode(_column(table, input)).combine_chunks()
+    encoded = pc.dictionary_encode(typed_column(table, input)).combine_chunks()
     codes = np.asarray(pc.fill_null(encoded.indices, -1).to_numpy(), np.int64)
     for side, place in places.items():
         _, first, back = np.unique(place, return_index=True, return_inverse=True)

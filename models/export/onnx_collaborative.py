@@ -14,7 +14,8 @@ import pyarrow as pa
 from onnx import TensorProto
 
 from models.cold_start import ColdStart, NumberEffect
-from models.data.ratings import RatingSchema, Scale, Values
+from models.data.columns import Values
+from models.data.ratings import RatingSchema, Scale
 from models.data.tabular import TabularRows, TabularSchema
 from models.export.onnx import Graph
 from models.recipe import Problem
@@ -34,7 +35,7 @@ def collaborative_graph(
     problem: Problem,
 ) -> Any:
     """The ONNX model of a trained recommender."""
-    graph = Graph(_columns(problem))
+    graph = Graph(TabularSchema.of(problem))
     table = net.table.detach().numpy()
     user = _row(graph, schema.user, table[: net.item_offset], cold[0])
     item = _row(graph, schema.item, table[net.item_offset :], cold[1])
@@ -72,15 +73,9 @@ def run(path: Path, table: pa.Table, problem: Problem, *, threads: int) -> npt.N
     names = [one.name for one in session.get_inputs()]
     parts = []
     for start in range(0, table.num_rows, ROWS_A_RUN):
-        rows = TabularRows.from_arrow(table.slice(start, ROWS_A_RUN), _columns(problem))
+        rows = TabularRows.from_arrow(table.slice(start, ROWS_A_RUN), TabularSchema.of(problem))
         parts.append(session.run([OUTPUT], {name: getattr(rows, name) for name in names})[0])
     return np.concatenate(parts) if parts else np.empty(0, np.float32)
-
-
-def _columns(problem: Problem) -> TabularSchema:
-    return TabularSchema(
-        problem.of_type("numeric"), problem.of_type("code"), problem.of_type("category"), "", "", ""
-    )
 
 
 def _column(graph: Graph, name: str, kind: str) -> str:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.data.ratings import Rated, RatingSchema, Scale, Values
+from models.data.columns import Values
+from models.data.ratings import Rated, RatingSchema, Scale
 from models.progress import TrainingFailed
 from models.recipe import Input, Target
 from tests.unit.models.ratings_table import PROBLEM, ratings
