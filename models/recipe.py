@@ -91,6 +91,8 @@ class FitContext:
     on_figure: Callable[[Figure], None] = lambda figure: None
     weights: Path | None = None
     threads: int = 2
+    # Sweep the learning rate, raise `models.finder.RateFound`, and fit nothing.
+    find_only: bool = False
 
 
 @dataclass(frozen=True)

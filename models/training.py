@@ -6,6 +6,8 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -20,6 +22,7 @@ from models.callbacks.precision import ScaledGradients, dtype_for
 from models.callbacks.report import Report
 from models.callbacks.schedule import Phase, ScheduledRates
 from models.configs import FitConfig
+from models.finder import LOWEST, Found, RateFound, find_learning_rate, kept
 from models.learner import Batch, Learner
 from models.optimizers import make_optimizer
 from models.progress import TrainingFailed
@@ -79,35 +82,58 @@ def fit_net(
     if device.type == "cuda":
         net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     parts = [list(group) for group in groups] if groups is not None else [list(net.parameters())]
-    rate = config.learning_rate or 1e-3
-    phases = phases_of(config, rate, len(parts))
-    optimizer = make_optimizer(config.optimizer, parts, rate=rate, weight_decay=config.weight_decay)
     dtype = dtype_for(config.precision, device)
-    learner = Learner(
-        net,
-        loss,
-        optimizer,
-        train_batches=batches.train,
-        valid_batches=batches.valid,
-        callbacks=[
-            ToDevice(device),
-            ScheduledRates(phases),
-            *_callbacks(config, parts, device, dtype),
-            *callbacks,
-            Report(name, context.on_progress, metrics),
-            Checkpoint(context.checkpoint_folder, context.should_stop),
-        ],
-        precision=torch.autocast(device.type, dtype, enabled=dtype != torch.float32),
-    )
+    precision = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    common = [ToDevice(device), *_callbacks(config, parts, device, dtype), *callbacks]
+    make = partial(make_optimizer, config.optimizer, parts, weight_decay=config.weight_decay)
+
+    def find() -> Found:
+        return find_learning_rate(
+            net,
+            batches,
+            loss,
+            partial(make, rate=LOWEST),
+            rate_division=config.rate_division,
+            callbacks=common,
+            precision=precision,
+            should_stop=context.should_stop,
+        )
+
     with out_of_memory_explained(config.batch_size):
+        if context.find_only:
+            raise RateFound(find())
+        found = None if config.learning_rate else kept(_found_path(context), find)
+        rate = config.learning_rate if found is None else found.valley
+        phases = phases_of(config, rate, len(parts))
+        learner = Learner(
+            net,
+            loss,
+            make(rate=rate),
+            train_batches=batches.train,
+            valid_batches=batches.valid,
+            callbacks=[
+                *common,
+                ScheduledRates(phases),
+                Report(name, context.on_progress, metrics),
+                Checkpoint(context.checkpoint_folder, context.should_stop),
+            ],
+            precision=precision,
+        )
         learner.fit(sum(phase.epochs for phase in phases))
     net.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    return Fit(rate)
+    if found is None:
+        return Fit(rate)
+    context.on_figure(found.figure(name))
+    return Fit(rate, found.rates, found.losses)
 
 
 def device_for(context: FitContext) -> torch.device:
     """Where a fit takes place."""
     return torch.device(context.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _found_path(context: FitContext) -> Path | None:
+    return None if context.checkpoint_folder is None else context.checkpoint_folder / "learning_rate.json"
 
 
 def phases_of(config: FitConfig, rate: float, group_count: int) -> list[Phase]:
