@@ -24,6 +24,7 @@ MAX_MESSAGE_BYTES = 65 * 1024 * 1024
 _IDEMPOTENT = {
     "IngestionService": (
         *("LogLabels", "CreateDataset", "GetDataset", "ListDatasets", "ListDatasetVersions", "UploadProfile"),
+        "AmendRecords",
     ),
     "TrainingService": (
         *("CreateTrainingJob", "GetTrainingJob", "ListTrainingJobs", "CancelTrainingJob"),

@@ -1,11 +1,12 @@
 """The lake, as others read it: Delta tables under one root. Ingestion alone writes them.
 
-    <root>/records/<dataset>  <root>/predictions/<deployment>  <root>/labels/<deployment>  <root>/profiles/all
+    <root>/records/<dataset>          <root>/amendments/<dataset>
+    <root>/predictions/<deployment>   <root>/labels/<deployment>    <root>/profiles/all
 
 Every table has a column `_sequence`: int64, from 1, without gaps, increasing in the order in which rows were
 acknowledged. A version of a table is the `_sequence` of its last row: version 68,785 is the first 68,785
 rows, whatever has been compacted since, and a reader that has seen version N asks for what is greater than
-N.
+N. Records are read through `services.common.datasets`, which knows what has become of them.
 """
 
 import os
@@ -33,6 +34,7 @@ class TableKind(StrEnum):
     """What a table holds; also its folder's name."""
 
     RECORDS = "records"
+    AMENDMENTS = "amendments"
     PREDICTIONS = "predictions"
     LABELS = "labels"
     PROFILES = "profiles"
@@ -113,7 +115,7 @@ class LakeTable:
         batch_size: int = 65536,
     ) -> Iterator[pa.RecordBatch]:
         """Rows with `after < _sequence <= version` that satisfy `where`, in batches of at most `batch_size`
-        rows.
+        rows. `where` may ask about columns that files have statistics of; about others it finds nothing.
 
         Files whose statistics show that they hold no such row are not opened; the others are read oldest
         first. Within a file rows stand as they were acknowledged. Yields nothing when the table does not
@@ -163,6 +165,8 @@ class LakeTable:
         from deltalake.exceptions import TableNotFoundError
 
         if self._handle is None:
+            if self._log is not None and not os.path.exists(self._log):
+                return None  # looked for at every call until it comes
             try:
                 handle = DeltaTable(self.uri, storage_options=self._options)
             except TableNotFoundError:

@@ -22,7 +22,7 @@ from deltalake import DeltaTable, Schema
 from services.common.lake import SEQUENCE
 
 WRITER = "boarfish-ingestion"
-_STATISTICS = (SEQUENCE, "prediction_id", "event_time")
+_STATISTICS = (SEQUENCE, "prediction_id", "event_time", "request_id")
 _LONGEST_STATISTIC = 256
 # Readers name versions by `_sequence`, so that old entries of the log are of use to open handles alone.
 _CONFIGURATION = {"delta.logRetentionDuration": "interval 1 days"}

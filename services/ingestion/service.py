@@ -8,17 +8,16 @@ from typing import Any
 
 import pyarrow as pa
 import sqlalchemy as sa
-from boarfish.errors import AlreadyExists, FieldViolation, InvalidArgument, NotFound
+from boarfish.errors import FieldViolation, InvalidArgument, NotFound
 from boarfish.task_checks import check_task
 from boarfish.v1 import ingestion_pb2, ingestion_pb2_grpc, task_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.common import pages
 from services.common.arrow_ipc import parts, read_arrow, to_ipc
-from services.common.database import write_transaction
-from services.common.lake import PROFILES, SEQUENCE, Lake, TableKind
+from services.common.lake import PROFILES, Lake, TableKind
 from services.common.rows import RowSchema
-from services.ingestion import tables
+from services.ingestion.amending import Amending
+from services.ingestion.catalogue import Catalogue
 from services.ingestion.events import check_events
 from services.ingestion.labels import label_rows
 from services.ingestion.notes import Written
@@ -35,26 +34,28 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     """See `protos/boarfish/v1/ingestion.proto`."""
 
     def __init__(self, engine: sa.Engine, lake: Lake, writers: Writers) -> None:
-        self._engine = engine
+        self._catalogue = Catalogue(engine, lake)
         self._lake = lake
         self._writers = writers
         self._schemas: dict[str, RowSchema] = {}
+        self._amending: set[asyncio.Task[ingestion_pb2.AmendRecordsResponse]] = set()
 
     async def PutRecords(
         self, request_iterator: AsyncIterator[ingestion_pb2.PutRecordsRequest], context: Any
     ) -> ingestion_pb2.PutRecordsResponse:
         answer = ingestion_pb2.PutRecordsResponse()
-        waiting: deque[tuple[int, asyncio.Task[Written]]] = deque()
+        waiting: deque[tuple[int, str, asyncio.Task[Written]]] = deque()
+        newest: dict[str, int] = {}
         row_base = 0
 
         async def settle() -> None:
-            _, task = waiting.popleft()
+            _, dataset, task = waiting.popleft()
             written = await task
             if written.duplicate:
                 answer.duplicate_count += written.row_count
             else:
                 answer.accepted_count += written.row_count
-            answer.dataset_version = max(answer.dataset_version, written.last_sequence)
+            newest[dataset] = max(newest.get(dataset, 0), written.last_sequence)
 
         try:
             async for request in request_iterator:
@@ -68,14 +69,18 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
                 if checked.rows.num_rows:
                     writer = self._writers.of(TableKind.RECORDS, request.dataset)
                     rows = pa.Table.from_batches([checked.rows])
-                    waiting.append((rows.nbytes, asyncio.create_task(writer.put(request.request_id, rows))))
-                while len(waiting) >= IN_FLIGHT or sum(size for size, _ in waiting) > IN_FLIGHT_BYTES:
+                    put = asyncio.create_task(writer.put(request.request_id, rows))
+                    waiting.append((rows.nbytes, request.dataset, put))
+                while len(waiting) >= IN_FLIGHT or sum(size for size, _, _ in waiting) > IN_FLIGHT_BYTES:
                     await settle()
             while waiting:
                 await settle()
         finally:
-            for _, task in waiting:
+            for _, _, task in waiting:
                 task.cancel()
+        for dataset, record in newest.items():
+            history = await asyncio.to_thread(self._catalogue.reader(dataset).history)
+            answer.dataset_version = max(answer.dataset_version, history.version_of(record))
         return answer
 
     async def LogPredictions(
@@ -125,67 +130,64 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
     ) -> ingestion_pb2.CreateDatasetResponse:
         if found := [*check_task(request.task), *_names_that_clash(request.task)]:
             raise InvalidArgument.of(*(FieldViolation(f"task.{one.field}", one.description) for one in found))
-        await asyncio.to_thread(self._create, request)
-        return ingestion_pb2.CreateDatasetResponse(
-            dataset=await asyncio.to_thread(self._dataset, request.name)
-        )
+        await asyncio.to_thread(self._catalogue.create, request.name, request.task)
+        return ingestion_pb2.CreateDatasetResponse(dataset=await self._find(request.name))
 
     async def GetDataset(
         self, request: ingestion_pb2.GetDatasetRequest, context: Any
     ) -> ingestion_pb2.GetDatasetResponse:
-        return ingestion_pb2.GetDatasetResponse(dataset=await asyncio.to_thread(self._dataset, request.name))
+        return ingestion_pb2.GetDatasetResponse(dataset=await self._find(request.name))
 
     async def ListDatasets(
         self, request: ingestion_pb2.ListDatasetsRequest, context: Any
     ) -> ingestion_pb2.ListDatasetsResponse:
-        names = await asyncio.to_thread(self._names)
+        names = await asyncio.to_thread(self._catalogue.names)
         start = pages.position_of(request, request.page_token) or 0
         end = start + pages.page_size(request.page_size)
-        found = [await asyncio.to_thread(self._dataset, name) for name in names[start:end]]
+        found = [await self._find(name) for name in names[start:end]]
         token = pages.next_token(request, end if end < len(names) else None)
         return ingestion_pb2.ListDatasetsResponse(datasets=found, next_page_token=token)
 
     async def ListDatasetVersions(
         self, request: ingestion_pb2.ListDatasetVersionsRequest, context: Any
     ) -> ingestion_pb2.ListDatasetVersionsResponse:
-        await asyncio.to_thread(self._dataset, request.dataset)
+        await self._find(request.dataset)
         before = pages.position_of(request, request.page_token)
         size = pages.page_size(request.page_size)
-        rows = await asyncio.to_thread(self._versions, request.dataset, before, size + 1)
-        versions = [
-            ingestion_pb2.DatasetVersion(
-                dataset=request.dataset,
-                version=row.last_sequence,
-                row_count=row.last_sequence,
-                create_time=_timestamp(row.create_time),
-            )
-            for row in rows[:size]
-        ]
-        token = pages.next_token(request, versions[-1].version if len(rows) > size else None)
-        return ingestion_pb2.ListDatasetVersionsResponse(versions=versions, next_page_token=token)
+        found = await asyncio.to_thread(self._catalogue.versions, request.dataset, before, size + 1)
+        token = pages.next_token(request, found[size - 1].version if len(found) > size else None)
+        return ingestion_pb2.ListDatasetVersionsResponse(versions=found[:size], next_page_token=token)
 
     async def ReadDataset(
         self, request: ingestion_pb2.ReadDatasetRequest, context: Any
     ) -> AsyncIterator[ingestion_pb2.ReadDatasetResponse]:
-        await asyncio.to_thread(self._dataset, request.dataset)
-        table = self._lake.table(TableKind.RECORDS, request.dataset)
-        newest = await asyncio.to_thread(table.last_sequence)
+        newest = (await self._find(request.dataset)).latest_version
         version = request.version or newest
         if version > newest:
             raise NotFound(f"{request.dataset} has no version {version}; its newest is {newest}.")
         if newest == 0:
             return
-        names = [name for name in table.schema().names if name != SEQUENCE]
+        reader = self._catalogue.reader(request.dataset)
+        names = (await asyncio.to_thread(reader.schema)).names
         if unknown := [name for name in request.columns if name not in names]:
             raise InvalidArgument.of(
                 FieldViolation(
                     "columns", f"{unknown[0]} is not a column of {request.dataset}; it has {', '.join(names)}"
                 )
             )
-        batches = table.scan(version=version, columns=list(request.columns) or names)
+        batches = reader.scan(version, list(request.columns) or names)
         while (batch := await asyncio.to_thread(next, batches, None)) is not None:
             for part in parts(batch, READ_BYTES):
                 yield ingestion_pb2.ReadDatasetResponse(arrow_ipc=to_ipc(part), version=version)
+
+    async def AmendRecords(
+        self, request: ingestion_pb2.AmendRecordsRequest, context: Any
+    ) -> ingestion_pb2.AmendRecordsResponse:
+        amending = asyncio.create_task(self._amend(request))
+        self._amending.add(amending)
+        amending.add_done_callback(self._amending.discard)
+        # Records must be held back until it is on disk, even when the caller goes away.
+        return await asyncio.shield(amending)
 
     async def UploadProfile(
         self, request: ingestion_pb2.UploadProfileRequest, context: Any
@@ -220,63 +222,27 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
         written = await self._writers.of(TableKind.PROFILES, PROFILES).put(request.request_id, rows)
         return ingestion_pb2.UploadProfileResponse(duplicate=written.duplicate)
 
+    async def _amend(self, request: ingestion_pb2.AmendRecordsRequest) -> ingestion_pb2.AmendRecordsResponse:
+        amending = Amending(request, (await self._find(request.dataset)).task, self._lake)
+        reader = self._catalogue.reader(request.dataset)
+        seen = await asyncio.to_thread(self._lake.table(TableKind.RECORDS, request.dataset).last_sequence)
+        early = await asyncio.to_thread(amending.find, 0, seen)
+        async with self._writers.of(TableKind.RECORDS, request.dataset).held() as newest:
+            if (before := await asyncio.to_thread(amending.done_before)) is not None:
+                return before
+            found = early + await asyncio.to_thread(amending.find, seen, newest)
+            rows = await asyncio.to_thread(amending.rows, found, reader, newest)
+            writer = self._writers.of(TableKind.AMENDMENTS, request.dataset)
+            written = await writer.put(request.request_id, rows)
+        return amending.answer(rows, newest + written.last_sequence)
+
+    async def _find(self, dataset: str) -> ingestion_pb2.Dataset:
+        return await asyncio.to_thread(self._catalogue.find, dataset)
+
     async def _schema(self, dataset: str) -> RowSchema:
         if dataset not in self._schemas:
-            found = await asyncio.to_thread(self._dataset, dataset)
-            self._schemas[dataset] = RowSchema.for_records(found.task)
+            self._schemas[dataset] = RowSchema.for_records((await self._find(dataset)).task)
         return self._schemas[dataset]
-
-    def _create(self, request: ingestion_pb2.CreateDatasetRequest) -> None:
-        task = request.task.SerializeToString(deterministic=True)
-        query = sa.select(tables.datasets.c.task).where(tables.datasets.c.name == request.name)
-        with write_transaction(self._engine) as connection:
-            present = connection.execute(query).scalar()
-            if present is None:
-                now = dt.datetime.now(dt.UTC).replace(tzinfo=None)
-                connection.execute(
-                    tables.datasets.insert().values(name=request.name, task=task, create_time=now)
-                )
-            elif present != task:
-                raise AlreadyExists(
-                    f"The dataset {request.name} is there already, with another task. Choose another name."
-                )
-
-    def _names(self) -> list[str]:
-        with self._engine.connect() as connection:
-            return list(
-                connection.execute(
-                    sa.select(tables.datasets.c.name).order_by(tables.datasets.c.name)
-                ).scalars()
-            )
-
-    def _dataset(self, name: str) -> ingestion_pb2.Dataset:
-        with self._engine.connect() as connection:
-            row = connection.execute(sa.select(tables.datasets).where(tables.datasets.c.name == name)).first()
-        if row is None:
-            there = ", ".join(self._names()) or "none yet"
-            raise NotFound(f"There is no dataset {name!r}. There are: {there}.")
-        newest = self._lake.table(TableKind.RECORDS, name).last_sequence()
-        dataset = ingestion_pb2.Dataset(
-            name=name, latest_version=newest, row_count=newest, create_time=_timestamp(row.create_time)
-        )
-        dataset.task.ParseFromString(row.task)
-        return dataset
-
-    def _versions(self, dataset: str, before: int | None, limit: int) -> list[Any]:
-        commits = tables.commits
-        newest = self._lake.table(TableKind.RECORDS, dataset).last_sequence()
-        query = (
-            sa.select(commits.c.last_sequence, commits.c.create_time)
-            .where(
-                commits.c.table_name == f"{TableKind.RECORDS}/{dataset}", commits.c.last_sequence <= newest
-            )
-            .order_by(commits.c.number.desc())
-            .limit(limit)
-        )
-        if before is not None:
-            query = query.where(commits.c.last_sequence < before)
-        with self._engine.connect() as connection:
-            return list(connection.execute(query))
 
 
 def _names_that_clash(task: task_pb2.Task) -> Iterator[FieldViolation]:
@@ -294,9 +260,3 @@ def _names_that_clash(task: task_pb2.Task) -> Iterator[FieldViolation]:
 
 def _events(request: ingestion_pb2.LogPredictionsRequest) -> pa.Table:
     return check_events(read_arrow(request.arrow_ipc, "arrow_ipc"))
-
-
-def _timestamp(moment: dt.datetime) -> Timestamp:
-    value = Timestamp()
-    value.FromDatetime(moment)
-    return value

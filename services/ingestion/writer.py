@@ -11,7 +11,8 @@ lost rows, and nothing is written to it until they are back.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,7 @@ class TableWriter:
         self._waiting: list[_Put] = []
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
+        self._at_work = asyncio.Lock()
         self._ready = False
         self._noted = 0
         self._number = 0
@@ -111,12 +113,24 @@ class TableWriter:
         """Commits what arrives, for ever."""
         while True:
             await self._arrived.wait()
-            group = self._take_group()
-            await asyncio.to_thread(self._commit, group)
-            self._waiting_bytes -= sum(put.size_bytes for put in group)
-            for put in group:
-                put.settle()
-            await asyncio.to_thread(self._tidy)
+            async with self._at_work:
+                group = self._take_group()
+                await asyncio.to_thread(self._commit, group)
+                self._waiting_bytes -= sum(put.size_bytes for put in group)
+                for put in group:
+                    put.settle()
+                await asyncio.to_thread(self._tidy)
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[int]:
+        """Holds the table's commits back; gives the `_sequence` of its last row, which is on disk."""
+        async with self._at_work:
+            await asyncio.to_thread(self._look)
+            yield self._last_sequence
+
+    def _look(self) -> None:
+        with writing_to(self._delta.folder):
+            self._recover()
 
     def _future(self) -> "asyncio.Future[Written]":
         return asyncio.get_running_loop().create_future()

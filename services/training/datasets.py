@@ -10,6 +10,7 @@ import pyarrow as pa
 from boarfish.errors import FieldViolation, InvalidArgument, NotFound
 from boarfish.v1 import task_pb2
 
+from services.common.datasets import Dataset
 from services.common.lake import Lake, TableKind
 from services.common.rows import Column, RowSchema
 
@@ -18,7 +19,7 @@ SHOWN_NAMES = 20
 
 @dataclass(frozen=True)
 class DatasetVersion:
-    """The rows of a dataset that were acknowledged up to `version`."""
+    """The rows of a dataset as they are at `version`."""
 
     dataset: str
     version: int
@@ -31,8 +32,8 @@ def find_version(lake: Lake, dataset: str, version: int) -> DatasetVersion:
     Raises:
         NotFound: there is no such dataset or version, or it has no rows; says what there is.
     """
-    table = lake.table(TableKind.RECORDS, dataset)
-    newest = table.last_sequence()
+    found = Dataset(lake, dataset)
+    newest = found.latest_version()
     if newest == 0:
         names = lake.names(TableKind.RECORDS)
         close = difflib.get_close_matches(dataset, names, n=1)
@@ -52,22 +53,21 @@ def find_version(lake: Lake, dataset: str, version: int) -> DatasetVersion:
             metadata={"dataset": dataset, "latest_version": str(newest)},
         )
     chosen = version or newest
-    return DatasetVersion(dataset, chosen, table.row_count(chosen))
+    return DatasetVersion(dataset, chosen, found.row_count(chosen))
 
 
 def check_columns(lake: Lake, dataset: str, task: task_pb2.Task) -> None:
     """Raises `InvalidArgument`, naming each column, when the dataset lacks one that `task` needs or has it
     in another type.
     """
-    schema = lake.table(TableKind.RECORDS, dataset).schema()
+    schema = Dataset(lake, dataset).schema()
     positions = _field_paths(task)
     problems = []
     for column in RowSchema.for_records(task).columns:
         field = positions.get(column.name, "task")
         index = schema.get_field_index(column.name)
         if index < 0:
-            there = [name for name in schema.names if not name.startswith("_")]
-            text = f"column {column.name} is not in dataset {dataset}, which has {_listed(there)}"
+            text = f"column {column.name} is not in dataset {dataset}, which has {_listed(schema.names)}"
             problems.append(FieldViolation(field, text))
         elif not _fits(column, schema.field(index).type):
             text = (
@@ -82,8 +82,7 @@ def check_columns(lake: Lake, dataset: str, task: task_pb2.Task) -> None:
 def read_rows(lake: Lake, version: DatasetVersion, task: task_pb2.Task) -> pa.Table:
     """The task's columns of a dataset version, in the order in which its rows were acknowledged."""
     columns = [column.name for column in RowSchema.for_records(task).columns]
-    table = lake.table(TableKind.RECORDS, version.dataset)
-    return table.read(version=version.version, columns=columns)
+    return Dataset(lake, version.dataset).read(version.version, columns)
 
 
 def _field_paths(task: task_pb2.Task) -> dict[str, str]:
