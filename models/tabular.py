@@ -13,7 +13,7 @@ from models.assess import quick_metrics
 from models.configs import FitConfig, TabularNetConfig
 from models.data.table_spec import TableSpec, TabularData, label_of
 from models.data.tabular import MISSING_CODE, TabularRows, TabularSchema
-from models.data.targets import TargetSpec, Values
+from models.data.targets import TargetSpec, Values, unseen_classes
 from models.progress import Progress
 from models.recipe import BINARY, MULTICLASS, MULTILABEL, REGRESSION, FitContext, Problem
 from models.tabular_model import TabularModel
@@ -73,6 +73,8 @@ class TabularNet:
         )
         fit_net(net, batches, _loss_of(spec.target), settings, context, name=KIND, metrics=metrics)
         net.settle_unseen(index)
+        if unseen := unseen_classes(spec.target, label_of(train)):
+            net.silence([spec.target.classes.index(name) for name in unseen])
         return FittedTabularNet(net, spec)
 
 

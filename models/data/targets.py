@@ -26,8 +26,11 @@ MULTILABEL: float32 `(N, L)` of 0 and 1. REGRESSION: float64 `(N, K)` in the tar
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """What a model's numbers stand for. `classes` of MULTICLASS and MULTILABEL; `means` and `deviations` of
-    each number of a REGRESSION, as learnt, over the training rows.
+    """What a model's numbers stand for. `classes` of MULTICLASS and MULTILABEL; `means`, `deviations` and
+    `highest` of each number of a REGRESSION, as learnt, over the training rows.
+
+    A logarithm is kept from 0 to 1 above the highest: a model that is led astray by an input unlike any other
+    predicts at most some e times what was seen, and not infinity.
     """
 
     kind: str
@@ -39,6 +42,7 @@ class TargetSpec:
     threshold: float = 0.5
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
+    highest: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, problem: Problem, train: Values) -> "TargetSpec":
@@ -66,6 +70,7 @@ class TargetSpec:
             spec,
             means=tuple(learnt.mean(0).tolist()),
             deviations=tuple(np.where(deviations > 0, deviations, 1.0).tolist()),
+            highest=tuple(learnt.max(0).tolist()),
         )
 
     @property
@@ -97,7 +102,7 @@ class TargetSpec:
         found = np.asarray(learnt)
         if self.kind == REGRESSION:
             if self.logarithmic:
-                found = np.expm1(found)
+                found = np.expm1(np.clip(found, 0.0, np.array(self.highest) + 1.0))
             if self.minimum is not None or self.maximum is not None:
                 found = np.clip(found, self.minimum, self.maximum)
         single = self.kind in (BINARY, REGRESSION) and self.width == 1

@@ -146,6 +146,8 @@ def _multilabel(graph: Graph, learnt: str, target: TargetSpec) -> Outputs:
 
 def _regression(graph: Graph, learnt: str, target: TargetSpec) -> Outputs:
     if target.logarithmic:
+        learnt = graph.node("Max", learnt, graph.constant(0.0, np.float32))
+        learnt = graph.node("Min", learnt, graph.constant(np.array(target.highest) + 1.0, np.float32))
         learnt = graph.node("Sub", graph.node("Exp", learnt), graph.constant(1.0, np.float32))
     if target.minimum is not None:
         learnt = graph.node("Max", learnt, graph.constant(target.minimum, np.float32))

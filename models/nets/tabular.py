@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 MISSING_CODE = -(2**63)
+# A logit whose probability is 0 in float32, whatever else is added to it.
+SILENT = -1e6
 
 
 def embedding_size(value_count: int) -> int:
@@ -130,6 +132,13 @@ class TabularNet(nn.Module):
             part = self.table[offset:end]
             if seen.any():
                 part[~seen] = part[seen].mean(0)
+
+    @torch.no_grad()
+    def silence(self, outputs: list[int]) -> None:
+        """Makes the probability of these outputs nothing: no training row has taught them anything else."""
+        last = self.layers[-1]
+        assert isinstance(last, nn.Linear)
+        last.bias[outputs] = SILENT
 
 
 def rows_of(codes: Tensor, categories: list[list[str]], spec: TabularNetSpec) -> Tensor:

@@ -152,7 +152,7 @@ class FittedRandomForest(FittedTrees):
         return {"trees": len(self.estimator.estimators_), **self.features.about()}
 
     def _all_classes(self, known: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """`(N, W)` of the classes that the training rows have: 0 for others; of a binary target the second."""
+        """`(N, W)` of the classes that the training rows have: 0 for others; of BINARY the second."""
         if self.spec.target.kind == BINARY:
             return known[:, 1:]
         found = np.zeros((len(known), self.spec.target.width))
