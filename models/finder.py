@@ -60,7 +60,7 @@ class Found:
             f"where it is least is {self.minimum:.2g}."
         )
         lines = Lines(self.rates, (("loss", self.losses),), "learning rate", "loss", logarithmic_x=True)
-        return Figure("learning_rate", f"Learning rates of the {name}", sentence, lines)
+        return Figure(f"{name}_learning_rate", f"Learning rates of the {name}", sentence, lines)
 
 
 class RateFound(Exception):

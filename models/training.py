@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from models.callbacks.activations import Activations
 from models.callbacks.base import Callback
 from models.callbacks.checkpoint import Checkpoint
 from models.callbacks.device import ToDevice
@@ -104,6 +105,8 @@ def fit_net(
             raise RateFound(find())
         found = None if config.learning_rate else kept(_found_path(context), find)
         rate = config.learning_rate if found is None else found.valley
+        if found is not None:
+            context.on_figure(found.figure(name))
         phases = phases_of(config, rate, len(parts))
         learner = Learner(
             net,
@@ -114,22 +117,29 @@ def fit_net(
             callbacks=[
                 *common,
                 ScheduledRates(phases),
+                Activations(name, context.on_figure),
                 Report(name, context.on_progress, metrics),
                 Checkpoint(context.checkpoint_folder, context.should_stop),
             ],
             precision=precision,
         )
-        learner.fit(sum(phase.epochs for phase in phases))
+        epochs = sum(phase.epochs for phase in phases)
+        if _is_compiled(config, device, epochs * len(batches.train(0))):
+            learner.forward = torch.compile(net)
+        learner.fit(epochs)
     net.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    if found is None:
-        return Fit(rate)
-    context.on_figure(found.figure(name))
-    return Fit(rate, found.rates, found.losses)
+    return Fit(rate) if found is None else Fit(rate, found.rates, found.losses)
 
 
 def device_for(context: FitContext) -> torch.device:
     """Where a fit takes place."""
     return torch.device(context.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _is_compiled(config: FitConfig, device: torch.device, step_count: int) -> bool:
+    if config.compile == "auto":
+        return device.type == "cuda" and step_count >= COMPILED_FROM_STEPS
+    return config.compile == "on"
 
 
 def _found_path(context: FitContext) -> Path | None:
