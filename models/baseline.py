@@ -8,6 +8,7 @@ score, always their share of positives. Other kinds of model bring a rule of the
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -95,9 +96,9 @@ def compare_rows(
 def compare_statistic(
     rule: str,
     metric: str,
-    statistic: Callable[[npt.NDArray[np.float64]], float],
-    model_rows: npt.NDArray[np.float64],
-    baseline_rows: npt.NDArray[np.float64],
+    statistic: Callable[[npt.NDArray[Any]], float],
+    model_rows: npt.NDArray[Any],
+    baseline_rows: npt.NDArray[Any],
     *,
     seed: int = 0,
 ) -> BaselineComparison:

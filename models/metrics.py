@@ -11,6 +11,7 @@ bootstrap).
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -127,13 +128,13 @@ def cross_entropy(label: npt.ArrayLike, probability: npt.ArrayLike) -> Estimate:
 
 
 def cross_entropy_rows(label: npt.ArrayLike, probability: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Negative log likelihood of each row's right class, `(N,)`, in nats. Probabilities are kept 1e-7 from 0."""
+    """Negative log likelihood of each row's right class, `(N,)`, in nats. Probabilities are at least 1e-7."""
     y, p = np.asarray(label, np.int64), np.asarray(probability, float)
     return -np.log(np.clip(p[np.arange(len(y)), y], 1e-7, 1.0)) if len(y) else np.empty(0)
 
 
 def macro_f1(label: npt.ArrayLike, probability: npt.ArrayLike) -> Estimate:
-    """Mean over the classes that are there of F1, of the likeliest class; 1 is perfect. Bootstrap interval."""
+    """F1 of the likeliest class, averaged over the classes there; 1 is perfect. Bootstrap interval."""
     y, p = np.asarray(label, np.int64), np.asarray(probability, float)
     if not len(y):
         return unknown("no rows", 0)
@@ -240,7 +241,8 @@ def class_ious(table: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """
     right = np.diag(table)
     union = table.sum(0) + table.sum(1) - right
-    return np.divide(right, union, out=np.full(len(table), np.nan), where=union > 0)
+    ious: npt.NDArray[np.float64] = np.divide(right, union, out=np.full(len(table), np.nan), where=union > 0)
+    return ious
 
 
 def perplexity(losses: npt.ArrayLike) -> Estimate:
@@ -251,8 +253,8 @@ def perplexity(losses: npt.ArrayLike) -> Estimate:
 
 
 def bootstrap_estimate(
-    statistic: Callable[[npt.NDArray[np.float64]], float],
-    rows: npt.NDArray[np.float64],
+    statistic: Callable[[npt.NDArray[Any]], float],
+    rows: npt.NDArray[Any],
     *,
     low: float = -math.inf,
     high: float = math.inf,
@@ -281,7 +283,7 @@ def bootstrap_estimate(
 
 
 def resampled(
-    statistic: Callable[[npt.NDArray[np.float64]], float], rows: npt.NDArray[np.float64], seed: int
+    statistic: Callable[[npt.NDArray[Any]], float], rows: npt.NDArray[Any], seed: int
 ) -> npt.NDArray[np.float64]:
     """`statistic` of 500 resamples of at most 20,000 of the rows each, `(500,)`."""
     generator = np.random.default_rng(seed)
@@ -291,4 +293,5 @@ def resampled(
 
 def _errors(actual: npt.ArrayLike, predicted: npt.ArrayLike) -> npt.NDArray[np.float64]:
     errors = np.asarray(actual, float) - np.asarray(predicted, float)
-    return errors.reshape(-1)
+    flat: npt.NDArray[np.float64] = errors.reshape(-1)
+    return flat

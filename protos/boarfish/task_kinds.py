@@ -66,9 +66,7 @@ MODELS = {
     "gradient_boosting": _TREES,
     "random_forest": _TREES,
     "xgboost": _TREES,
-    "ensemble": Needs(
-        frozenset({_BINARY, _MULTICLASS, _REGRESSION}), TABULAR | PICTURED | _TEXTS, "what its members take"
-    ),
+    "ensemble": _TREES,
     "conv_net": Needs(
         frozenset({_BINARY, _MULTICLASS, _MULTILABEL, _REGRESSION}),
         PICTURED,
@@ -86,6 +84,8 @@ MODELS = {
     "text_classifier": Needs(frozenset({_BINARY, _MULTICLASS}), _TEXTS, "one text feature", most=1),
 }
 """Every kind of model by its name in a plan."""
+MEMBERS = ("tabular_net", "gradient_boosting", "random_forest", "xgboost")
+"""Kinds of model that an ensemble averages."""
 
 
 def short_name(enum: type, value: int, prefix: str) -> str:
@@ -184,14 +184,15 @@ def _model(
     name = plan.WhichOneof("plan")
     if name is None:
         return
+    if member and name not in MEMBERS:
+        yield FieldViolation(f"{at}.{name}", f"cannot be in an ensemble; these can: {', '.join(MEMBERS)}")
+        return
     needs = MODELS[name]
     if task.kind not in needs.kinds:
         able = ", ".join(one for one, other in MODELS.items() if task.kind in other.kinds)
         yield FieldViolation(f"{at}.{name}", f"does not learn {_kind(task)}; these do: {able}")
         return
     if name == "ensemble":
-        if member:
-            yield FieldViolation(f"{at}.{name}", "an ensemble cannot be a member of another")
         for position, one in enumerate(plan.ensemble.members):
             yield from _model(task, one, f"{at}.ensemble.members[{position}]", member=True)
         return

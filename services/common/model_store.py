@@ -5,6 +5,10 @@ Training adds versions, inference reads them. `<root>/<id>/manifest.json` is a `
 the id vouches for all of them:
 
     model.onnx  model.mar  weights.*  task.json  reference_profile.binpb  model_card.md  evaluation.json
+    figures.binpb  curve.json
+
+`model.mar` is there for the kinds of model that TorchServe can serve, `reference_profile.binpb` for tasks of
+two classes.
 
 Whatever is handed out is hashed first. A version that is being added becomes visible by one rename, whole or
 not at all.
@@ -33,7 +37,9 @@ TASK = "task.json"
 REFERENCE_PROFILE = "reference_profile.binpb"
 MODEL_CARD = "model_card.md"
 EVALUATION = "evaluation.json"
-REQUIRED_FILES = (MODEL_ONNX, MODEL_ARCHIVE, TASK, REFERENCE_PROFILE, MODEL_CARD, EVALUATION)
+FIGURES = "figures.binpb"
+CURVE = "curve.json"
+REQUIRED_FILES = (MODEL_ONNX, TASK, MODEL_CARD, EVALUATION)
 SHORTEST_PREFIX = 8
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -76,6 +82,11 @@ class StoredModel:
     def task(self) -> task_pb2.Task:
         """The task that the version was trained for."""
         return json_format.Parse(self.read(TASK), task_pb2.Task())
+
+    @property
+    def has_reference_profile(self) -> bool:
+        """Whether the version has one: versions for tasks of two classes do."""
+        return REFERENCE_PROFILE in self.manifest.files
 
     @functools.cached_property
     def reference_profile(self) -> profile_pb2.Profile:

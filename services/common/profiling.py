@@ -24,16 +24,17 @@ _KINDS = {
     ColumnKind.NUMERIC: profile_pb2.COLUMN_KIND_NUMERIC,
     ColumnKind.CATEGORY: profile_pb2.COLUMN_KIND_CATEGORY,
 }
+_CATEGORICAL = (task_pb2.FEATURE_TYPE_CODE, task_pb2.FEATURE_TYPE_CATEGORY)
 _CONFUSION = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 
 
 def profile_schema(task: task_pb2.Task, table: pa.Table) -> ProfileSchema:
     """The schema of a task's profiles, with bins chosen on `table`, the reference rows. Columns are the
-    task's features.
+    task's numeric, code and category features.
     """
     numeric = [feature.name for feature in task.features if feature.type == task_pb2.FEATURE_TYPE_NUMERIC]
-    categorical = [feature.name for feature in task.features if feature.type != task_pb2.FEATURE_TYPE_NUMERIC]
-    ordered = table.select([feature.name for feature in task.features])
+    categorical = [feature.name for feature in task.features if feature.type in _CATEGORICAL]
+    ordered = table.select([one.name for one in task.features if one.name in (*numeric, *categorical)])
     return ProfileSchema.fit(
         ordered,
         numeric=numeric,

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from boarfish.errors import (
     AlreadyExists,
     BoarfishError,
+    FailedPrecondition,
     FieldViolation,
     InvalidArgument,
     NotFound,
@@ -46,6 +47,9 @@ LEDGER_METHOD = "/boarfish.v1.MonitoringService/AppendLedgerEntry"
 RETRY_AFTER_S = 1.0
 BULK_WEIGHT = 0.1
 _SERVICE_ACTOR = "inference service"
+_SERVED_TYPES = frozenset(
+    {task_pb2.FEATURE_TYPE_NUMERIC, task_pb2.FEATURE_TYPE_CODE, task_pb2.FEATURE_TYPE_CATEGORY}
+)
 
 
 class Spawn(Protocol):
@@ -254,6 +258,7 @@ class Deployments:
 
         def verify() -> StoredModel:
             model = self._store.get(wish.model_version)
+            check_servable(model)
             if wish.runtime == ONNX:
                 self._session(model, InputLayout(model.task))
             else:
@@ -393,3 +398,20 @@ def _ledger_entry(
     )
     entry.details.update(details)
     return entry
+
+
+def check_servable(model: StoredModel) -> None:
+    """Raises `FailedPrecondition` for a version whose kind of task `Predict` cannot answer yet."""
+    task = model.task
+    unfit = sorted({one.type for one in task.features} - _SERVED_TYPES)
+    if task.kind == task_pb2.TASK_KIND_BINARY_CLASSIFICATION and not unfit:
+        return
+    kind = task_pb2.TaskKind.Name(task.kind).removeprefix("TASK_KIND_").lower().replace("_", " ")
+    types = [task_pb2.FeatureType.Name(one).removeprefix("FEATURE_TYPE_").lower() for one in unfit]
+    inputs = f" over {', '.join(types)} features" if types else ""
+    raise FailedPrecondition(
+        f"Model version {model.id[:12]} is for a {kind} task{inputs}; deployments serve binary "
+        "classification over numeric, code and category features so far. Its model.onnx runs in ONNX Runtime "
+        "as it is.",
+        reason="KIND_NOT_SERVED",
+    )

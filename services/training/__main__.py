@@ -42,7 +42,7 @@ async def start(harness: Harness) -> None:
     harness.on_stop(close)
     harness.add_service(
         training_pb2_grpc.add_TrainingServiceServicer_to_server,
-        TrainingService(book, feed, dispatcher, Lake(settings.lake_path)),  # type: ignore[abstract]  # some RPCs come later
+        TrainingService(settings, book, feed, dispatcher, Lake(settings.lake_path)),  # type: ignore[abstract]  # some RPCs come later
         training_pb2.DESCRIPTOR.services_by_name["TrainingService"],
     )
     harness.spawn(outbox.deliver(channels), "outbox")

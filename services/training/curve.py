@@ -1,6 +1,5 @@
-"""The curve of one model:
-
-Its losses and metrics after each epoch, kept in a file so that a killed worker loses none.
+"""The curve of one model: its losses and metrics after each epoch, kept in a file that outlives a killed
+worker.
 """
 
 import json
@@ -10,11 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boarfish.v1 import training_pb2
+
 if TYPE_CHECKING:
     from models.progress import Progress
 
 
 KEEP_INTERVAL_MS = 500
+LOSSES = ("train_loss", "validation_loss")
 
 
 class Curve:
@@ -66,12 +68,25 @@ class Curve:
             for name, value in values.items():
                 yield epoch, time_ms, name, value
 
+    def messages(self, model_index: int, model: str) -> Iterator[training_pb2.CurvePoint]:
+        """The points as they go over the wire, one message an epoch."""
+        for epoch, (time_ms, values) in sorted(self._epochs.items()):
+            metrics = {name: value for name, value in values.items() if name not in LOSSES}
+            point = training_pb2.CurvePoint(
+                model_index=model_index, model=model, epoch=epoch, metrics=metrics,
+                train_loss=values.get("train_loss", math.nan),
+                validation_loss=values.get("validation_loss", math.nan),
+            )  # fmt: skip
+            point.time.FromMilliseconds(time_ms)
+            yield point
+
     def _keep(self) -> None:
         epochs = [(epoch, time_ms, values) for epoch, (time_ms, values) in self._epochs.items()]
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(
-            json.dumps({"start_ms": self.start_ms, "end_ms": self.end_ms, "epochs": epochs})
-        )
+        # Others read it while the worker writes: it is there whole or as it was.
+        coming = self._path.with_suffix(".coming")
+        coming.write_text(json.dumps({"start_ms": self.start_ms, "end_ms": self.end_ms, "epochs": epochs}))
+        coming.replace(self._path)
 
 
 def _now_ms() -> int:

@@ -24,7 +24,7 @@ from services.training.feed import JobFeed
 from services.training.job_folder import JobFolder, Order
 from services.training.jobs import QUEUED, RUNNING, JobBook
 from services.training.settings import TrainingSettings
-from services.training.worker_process import End, Failed, Finished, WorkerProcess
+from services.training.worker_process import End, Failed, Finished, Found, WorkerProcess
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ class Dispatcher:
                 return
             self._feed.publish(job)
             end = await self._run_worker(job, folder)
+            assert not isinstance(end, Found), "a job's worker makes models"
             if isinstance(end, Finished):
                 models = await asyncio.to_thread(self._read_models, end)
                 await _persist(self._book.succeed, job_id, models)
@@ -153,6 +154,7 @@ class Dispatcher:
             lake=str(settings.lake_path),
             models=str(settings.models_path),
             mlflow=str(settings.mlflow_path),
+            weights=str(settings.weights_path),
             threads=settings.worker_threads,
         )
         await asyncio.to_thread(folder.write, order, job.task)
@@ -171,7 +173,7 @@ class Dispatcher:
         models = [self._store.get(identity) for identity in end.versions]
         for model in models:
             # Hashed and parsed here, where a damaged file fails the job, and not inside the transaction.
-            _ = model.version, model.task, model.reference_profile
+            _ = model.version, model.task, model.reference_profile if model.has_reference_profile else None
         return models
 
     def _log_path(self, job_id: str) -> Path:

@@ -7,17 +7,23 @@ later windows with.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from boarfish.v1 import common_pb2, profile_pb2, task_pb2, training_pb2
+import pyarrow as pa
+import pyarrow.compute as pc
+from boarfish.v1 import common_pb2, profile_pb2, training_pb2
 
 from services.common import profiling
 from services.training.model_card import SubgroupRow
 from services.training.prepare import Prepared
 
+if TYPE_CHECKING:
+    from models.recipe import Assessment
+
 RATES = ("accuracy", "selection_rate", "false_positive_rate", "false_negative_rate")
-METRIC_OF = {task_pb2.SELECTION_METRIC_AUC: "auc", task_pb2.SELECTION_METRIC_ACCURACY: "accuracy"}
+# Where a task says nothing of how small a group may be.
+SMALLEST_GROUP = 30
 
 
 class AnyEstimate(Protocol):
@@ -47,7 +53,9 @@ class Evaluation:
     metrics: dict[str, common_pb2.Estimate]
     baseline: training_pb2.BaselineComparison
     subgroups: Sequence[SubgroupRow]
-    profile: profile_pb2.Profile
+    # Of a binary task alone: what monitoring compares later windows with.
+    profile: profile_pb2.Profile | None
+    warnings: Sequence[str] = ()
 
     def document(self) -> dict[str, Any]:
         """The evaluation as JSON (`evaluation.json`); a number that is not available is null."""
@@ -62,6 +70,7 @@ class Evaluation:
                 "better": self.baseline.better,
                 "statement": self.baseline.statement,
             },
+            "warnings": list(self.warnings),
             "subgroups": [
                 {
                     "group": dict(row.group),
@@ -76,23 +85,9 @@ class Evaluation:
         }
 
 
-def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
-    """Evaluates `score`, float32 `(N,)` from 0 to 1, on the validation rows of `prepared`."""
-    from models import metrics
-    from models.baseline import compare_with_baseline
-
-    task = prepared.task
-    label, train_label = prepared.valid.label, prepared.train.label
-    assert label is not None, "validation rows have labels"
-    assert train_label is not None, "training rows have labels"
-    threshold = task.decision.threshold
-    found = {
-        "auc": metrics.auc(label, score),
-        "accuracy": metrics.accuracy(label, score, threshold),
-        "brier": metrics.brier(label, score),
-        "log_loss": metrics.log_loss(label, score),
-    }
-    compared = compare_with_baseline(train_label, label, score, METRIC_OF[task.training.metric], threshold)
+def evaluate(prepared: Prepared, assessment: "Assessment") -> Evaluation:
+    """What `assessment` of the validation rows of `prepared` means for everyone and for groups of people."""
+    compared = assessment.comparison
     baseline = training_pb2.BaselineComparison(
         rule=compared.rule,
         metric=compared.metric,
@@ -102,13 +97,27 @@ def evaluate(prepared: Prepared, score: np.ndarray) -> Evaluation:
         better=compared.better,
         statement=compared.statement,
     )
-    profile = profiling.reference_profile(task, prepared.valid_table, score, label > 0.5)
+    profile, subgroups = None, by_group(prepared, assessment)
+    if assessment.score is not None:
+        found = _reference_profile(prepared, assessment.score)
+        profile, subgroups = profiling.to_proto(found), by_subgroup(prepared, found)
     return Evaluation(
-        metrics={name: to_proto(estimate) for name, estimate in found.items()},
+        metrics={name: to_proto(estimate) for name, estimate in assessment.metrics.items()},
         baseline=baseline,
-        subgroups=by_subgroup(prepared, profile),
-        profile=profiling.to_proto(profile),
+        subgroups=subgroups,
+        profile=profile,
+        warnings=(*prepared.warnings, *assessment.warnings),
     )
+
+
+def _reference_profile(prepared: Prepared, score: np.ndarray) -> profiling.Profile:
+    """Profile of the validation rows that could be read, with their scores float32 `(N,)` and labels."""
+    task, table = prepared.task, prepared.valid
+    label = pc.equal(table.column(task.target.name).cast(pa.utf8()), task.target.positive_value).to_numpy()
+    readable = np.flatnonzero(~np.isnan(score))
+    if len(readable) < len(score):
+        table, score, label = table.take(pa.array(readable)), score[readable], label[readable]
+    return profiling.reference_profile(task, table, score, label)
 
 
 def by_subgroup(prepared: Prepared, profile: profiling.Profile) -> list[SubgroupRow]:
@@ -124,6 +133,28 @@ def by_subgroup(prepared: Prepared, profile: profiling.Profile) -> list[Subgroup
         )
         for one in profiling.rated_groups(prepared.task, profile)
     ]
+
+
+def by_group(prepared: Prepared, assessment: "Assessment") -> list[SubgroupRow]:
+    """The mean quality of each group's rows, where it is no binary task; small groups are not rated."""
+    from models.metrics import mean_estimate
+
+    if assessment.row_quality is None:
+        return []
+    task, rows = prepared.task, []
+    smallest = task.watch.minimum_group_size or SMALLEST_GROUP
+    for attribute in task.sensitive:
+        values = profiling.group_columns(task, prepared.valid)[attribute.name]
+        for value in sorted(pc.unique(values).drop_null().to_pylist()):
+            chosen = np.asarray(pc.fill_null(pc.equal(values, value), False))
+            quality = assessment.row_quality[chosen]
+            quality = quality[~np.isnan(quality)]
+            small = len(quality) < smallest
+            rates = {} if small else {assessment.row_quality_name: to_proto(mean_estimate(quality))}
+            note = f"fewer than {smallest} rows: not rated" if small else ""
+            name = attribute.values.get(value, value)
+            rows.append(SubgroupRow({attribute.name: value}, name, len(quality), rates, note=note))
+    return rows
 
 
 def to_proto(estimate: "AnyEstimate") -> common_pb2.Estimate:

@@ -16,6 +16,7 @@ from typing import Any
 
 from boarfish.v1 import task_pb2, training_pb2
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from services.common.storage import writing_to
 
@@ -32,7 +33,11 @@ class Order:
     lake: str
     models: str
     mlflow: str
+    # Folder of the pretrained weights that users have put there.
+    weights: str
     threads: int
+    # Place in the plan of the model whose learning rate is to be found, instead of making models.
+    find_rate_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,8 @@ class Report:
     finished: tuple[str, ...] | None = None
     # Why it failed and what to do, in a sentence for people.
     failed: str | None = None
+    # What the learning-rate finder found, where that was the order.
+    found: training_pb2.FindLearningRateResponse | None = None
 
 
 def encode(report: Report) -> bytes:
@@ -90,6 +97,8 @@ def encode(report: Report) -> bytes:
         line["finished"] = list(report.finished)
     if report.failed is not None:
         line["failed"] = report.failed
+    if report.found is not None:
+        line["found"] = json_format.MessageToDict(report.found)
     return json.dumps(line).encode() + b"\n"
 
 
@@ -97,11 +106,13 @@ def decode(line: bytes) -> Report:
     """A report from its line; an empty one from a line that was cut off by a kill."""
     try:
         said = json.loads(line)
-        progress = said.get("progress")
+
+        def message(name: str, into: Message) -> Any:
+            return json_format.ParseDict(said[name], into) if name in said else None
+
         return Report(
-            progress=None
-            if progress is None
-            else json_format.ParseDict(progress, training_pb2.TrainingProgress()),
+            progress=message("progress", training_pb2.TrainingProgress()),
+            found=message("found", training_pb2.FindLearningRateResponse()),
             finished=tuple(said["finished"]) if "finished" in said else None,
             failed=said.get("failed"),
         )

@@ -278,6 +278,8 @@ class JobBook:
             dataset_version=model.manifest.dataset_version,
             metrics={name: value for name, value in metrics.items() if math.isfinite(value)},
         )
+        if not model.has_reference_profile:
+            return
         upload = ingestion_pb2.UploadProfileRequest(
             request_id=f"reference-{model.id}",
             kind=ingestion_pb2.PROFILE_KIND_REFERENCE,

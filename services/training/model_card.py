@@ -12,9 +12,19 @@ from boarfish.v1 import common_pb2, task_pb2, training_pb2
 
 METRIC_NAMES = {
     "auc": "Area under the ROC curve (0.5 is chance, 1 perfect)",
-    "accuracy": "Accuracy at the threshold",
+    "accuracy": "Accuracy (share that is right)",
+    "macro_f1": "F1 averaged over classes (1 is perfect)",
+    "micro_f1": "F1 over all labels together (1 is perfect)",
+    "macro_auc": "Area under the ROC curve, averaged over labels (0.5 is chance, 1 perfect)",
+    "mean_iou": "Intersection over union, averaged over classes (1 is perfect)",
+    "r2": "Share of the variance that is explained (1 is perfect)",
+    "rmse": "Root of the mean squared error, in the target's unit",
+    "mse": "Mean squared error",
+    "mae": "Mean absolute error, in the target's unit",
+    "perplexity": "Perplexity (1 is perfect)",
     "brier": "Brier score (0 is perfect)",
     "log_loss": "Log loss (0 is perfect)",
+    "cross_entropy": "Cross-entropy (0 is perfect)",
 }
 
 
@@ -40,7 +50,6 @@ def model_card(
     task: task_pb2.Task,
     version: training_pb2.ModelVersion,
     *,
-    parameters: Mapping[str, str],
     train_count: int,
     valid_count: int,
     subgroups: Sequence[SubgroupRow],
@@ -52,26 +61,43 @@ def model_card(
         _quality(task, version, valid_count),
         _subgroups(task, subgroups),
         _data(task, version, train_count, valid_count),
-        _limits(task),
-        _making(version, parameters),
+        _limits(task, version),
+        _making(version),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _purpose(task: task_pb2.Task) -> str:
-    decision = task.decision
     return "\n\n".join(
         [
             "## What it is for",
             f"**Action.** {_sentence(task.purpose.action)}",
             f"**What a positive decision means.** {_sentence(task.purpose.positive_decision_means)}",
             f"**How to know that it helped.** {_sentence(task.purpose.outcome_measure)}",
-            f"It gives the probability that {task.target.name} is {task.target.positive_value}"
-            f"{_described(task.target.description)}. From {decision.threshold:g} up the decision is "
-            f"“{decision.positive_label}”, below it “{decision.negative_label}”. "
-            "It is not meant for anything else.",
+            f"{_gives(task)} It is not meant for anything else.",
         ]
     )
+
+
+def _gives(task: task_pb2.Task) -> str:
+    target, decision = task.target, task.decision
+    what = f"{target.name}{_described(target.description)}"
+    if task.kind == task_pb2.TASK_KIND_BINARY_CLASSIFICATION:
+        return (
+            f"It gives the probability that {target.name} is {target.positive_value}"
+            f"{_described(target.description)}. From {decision.threshold:g} up the decision is "
+            f"“{decision.positive_label}”, below it “{decision.negative_label}”."
+        )
+    if task.kind == task_pb2.TASK_KIND_MULTICLASS_CLASSIFICATION:
+        return f"It gives the probability of each of {len(target.classes)} classes of {what}."
+    if task.kind == task_pb2.TASK_KIND_MULTILABEL_CLASSIFICATION:
+        return f"It gives the probability of each of {len(target.classes)} labels of {what}."
+    if task.kind == task_pb2.TASK_KIND_SEGMENTATION:
+        return f"It gives each pixel's class, one of {', '.join(target.classes)}: {what}."
+    if task.kind == task_pb2.TASK_KIND_LANGUAGE_MODEL:
+        return "It gives the probability of each next token of a text."
+    more = f" and {len(target.more_columns)} numbers more" if target.more_columns else ""
+    return f"It gives a number{more}: {what}."
 
 
 def _quality(task: task_pb2.Task, version: training_pb2.ModelVersion, valid_count: int) -> str:
@@ -110,7 +136,7 @@ def _subgroups(task: task_pb2.Task, subgroups: Sequence[SubgroupRow]) -> str:
     lines = [
         title,
         "",
-        f"The same rows by group; a group of fewer than {task.watch.minimum_group_size} is not rated. "
+        f"The same rows by group; {_smallest(task)} is not rated. "
         "None of these attributes is an input. Groups also differ in how many of them are truly positive: "
         "a difference in a rate is a question to ask, not yet an answer.",
         "",
@@ -134,6 +160,11 @@ def _subgroups(task: task_pb2.Task, subgroups: Sequence[SubgroupRow]) -> str:
     return "\n".join(lines)
 
 
+def _smallest(task: task_pb2.Task) -> str:
+    size = task.watch.minimum_group_size
+    return f"a group of fewer than {size}" if size else "a small group"
+
+
 def _data(task: task_pb2.Task, version: training_pb2.ModelVersion, train_count: int, valid_count: int) -> str:
     sheet = task.datasheet
     return "\n\n".join(
@@ -149,8 +180,11 @@ def _data(task: task_pb2.Task, version: training_pb2.ModelVersion, train_count: 
     )
 
 
-def _limits(task: task_pb2.Task) -> str:
+def _limits(task: task_pb2.Task, version: training_pb2.ModelVersion) -> str:
     lines = ["## Limits", "", _sentence(task.datasheet.known_limits)]
+    if version.warnings:
+        lines += ["", "What was doubtful when it was made:", ""]
+        lines += [f"- {_line(warning)}" for warning in version.warnings]
     still_open = [one.question for one in task.ethics_checklist if not one.answer]
     if still_open:
         lines += ["", "Questions of the ethics checklist that nobody has answered yet:", ""]
@@ -158,7 +192,7 @@ def _limits(task: task_pb2.Task) -> str:
     return "\n".join(lines)
 
 
-def _making(version: training_pb2.ModelVersion, parameters: Mapping[str, str]) -> str:
+def _making(version: training_pb2.ModelVersion) -> str:
     lines = [
         "## How it was made",
         "",
@@ -167,7 +201,9 @@ def _making(version: training_pb2.ModelVersion, parameters: Mapping[str, str]) -
         "| Setting | Value |",
         "| --- | --- |",
     ]
-    return "\n".join([*lines, *(f"| {_cell(name)} | {_cell(value)} |" for name, value in parameters.items())])
+    # A proto map has no order of its own.
+    settings = sorted(version.parameters.items())
+    return "\n".join([*lines, *(f"| {_cell(name)} | {_cell(value)} |" for name, value in settings)])
 
 
 def _place(metric: str) -> tuple[int, str]:

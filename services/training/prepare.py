@@ -1,4 +1,4 @@
-"""Rows into training and validation parts, as the task says, in the form that models take."""
+"""Rows into training and validation parts, as the task says, with what is doubtful about the division."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -9,55 +9,42 @@ import pyarrow.compute as pc
 from boarfish.errors import FailedPrecondition
 from boarfish.v1 import task_pb2
 
+from services.training.problem import problem_of
+
 if TYPE_CHECKING:
-    from models.data.tabular import TabularRows, TabularSchema
+    from models.recipe import Problem
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The two parts.
-
-    `valid_table` holds the validation rows with all columns of the task, in the order of `valid`.
-    """
+    """The two parts, with all columns of the task, in the order in which their rows were acknowledged."""
 
     task: task_pb2.Task
-    schema: "TabularSchema"
-    train: "TabularRows"
-    valid: "TabularRows"
-    valid_table: pa.Table
-
-
-def tabular_schema(task: task_pb2.Task) -> "TabularSchema":
-    """The model inputs of `task` by kind, in the task's order."""
-    from models.data.tabular import TabularSchema
-
-    def of(kind: int) -> tuple[str, ...]:
-        return tuple(feature.name for feature in task.features if feature.type == kind)
-
-    return TabularSchema(
-        numeric=of(task_pb2.FEATURE_TYPE_NUMERIC),
-        code=of(task_pb2.FEATURE_TYPE_CODE),
-        category=of(task_pb2.FEATURE_TYPE_CATEGORY),
-        target=task.target.name,
-        positive_value=task.target.positive_value,
-        negative_value=task.target.negative_value,
-    )
+    problem: "Problem"
+    train: pa.Table
+    valid: pa.Table
+    # Leaks between the two, in words.
+    warnings: tuple[str, ...] = ()
 
 
 def prepare(table: pa.Table, task: task_pb2.Task) -> Prepared:
     """Splits `table` as `task.split` says.
 
     Raises:
-        FailedPrecondition: a part is empty or lacks one of the two classes, so that nothing can be learnt or
-        measured.
+        FailedPrecondition: a part is empty, or lacks one of a binary task's two classes, so that nothing can
+        be learnt or measured.
     """
-    from models.data.tabular import TabularRows
+    from models.data.leaks import find_leaks
 
-    schema = tabular_schema(task)
+    problem = problem_of(task)
     train_index, valid_index = _split(table, task.split)
-    rows = TabularRows.from_arrow(table, schema)
+    leaks = find_leaks(table, train_index, valid_index, problem)
     prepared = Prepared(
-        task, schema, rows.take(train_index), rows.take(valid_index), table.take(pa.array(valid_index))
+        task,
+        problem,
+        table.take(pa.array(train_index)),
+        table.take(pa.array(valid_index)),
+        tuple(leak.sentence for leak in leaks),
     )
     _check("training", prepared.train, task)
     _check("validation", prepared.valid, task)
@@ -99,19 +86,21 @@ def _mask(column: pa.ChunkedArray) -> np.ndarray:
     return np.asarray(true.fill_null(False).to_numpy(), bool)
 
 
-def _check(part: str, rows: "TabularRows", task: task_pb2.Task) -> None:
-    label = rows.label
-    assert label is not None
-    positive = int(label.sum())
-    if 0 < positive < len(label):
+def _check(part: str, rows: pa.Table, task: task_pb2.Task) -> None:
+    target = task.target
+    if task.kind != task_pb2.TASK_KIND_BINARY_CLASSIFICATION:
+        if not rows.num_rows:
+            raise FailedPrecondition(
+                f"The {part} part has no rows. Add rows to the dataset, or change the task's split.",
+                reason="TOO_FEW_ROWS",
+            )
         return
-    if len(label) == 0:
-        found = "no rows"
-    else:
-        value = task.target.positive_value if positive else task.target.negative_value
-        found = f"{len(label)} rows whose {task.target.name} is always {value}"
+    values = pc.unique(rows.column(target.name).cast(pa.utf8())).to_pylist()
+    if target.positive_value in values and target.negative_value in values:
+        return
+    found = f"{rows.num_rows} rows whose {target.name} is always {values[0]}" if values else "no rows"
     raise FailedPrecondition(
-        f"The {part} part has {found}; it needs rows of both {task.target.positive_value} and "
-        f"{task.target.negative_value}. Add rows to the dataset, or change the task's split.",
+        f"The {part} part has {found}; it needs rows of both {target.positive_value} and "
+        f"{target.negative_value}. Add rows to the dataset, or change the task's split.",
         reason="TOO_FEW_ROWS",
     )

@@ -46,6 +46,11 @@ class TrainingSettings(Settings):
         return self.logs_path / "training_jobs"
 
     @property
+    def weights_path(self) -> Path:
+        """Pretrained weights that users have put there, by the names that plans give."""
+        return self.home / "weights"
+
+    @property
     def mlflow_path(self) -> Path:
         """Folder of MLflow's artifacts; its database lies beside it (`mlflow.db`)."""
         return self.home / "mlflow"

@@ -10,10 +10,10 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from boarfish.errors import FailedPrecondition
 from boarfish.v1 import training_pb2
 from google.protobuf import json_format
@@ -21,18 +21,15 @@ from google.protobuf import json_format
 from services.common import model_store
 from services.common.model_store import ModelStore, StoredModel
 from services.training.evaluation import Evaluation, evaluate
+from services.training.figures import to_proto
 from services.training.job_folder import Order
 from services.training.model_card import model_card
 from services.training.plan import PlannedModel
 from services.training.prepare import Prepared
 
 if TYPE_CHECKING:
-    from models.data.tabular import TabularRows
-    from models.fitted import FittedModel
-
-# Largest difference of a probability between the model and its ONNX file that is taken as equal.
-PARITY_TOLERANCE = 1e-4
-ROWS_A_RUN = 65_536
+    from models.figures import Figure
+    from models.recipe import FittedModel
 
 
 def is_staged(staged: Path) -> bool:
@@ -46,34 +43,47 @@ def stage(
     planned: PlannedModel,
     prepared: Prepared,
     fitted: "FittedModel",
+    *,
+    curve: Path,
+    figures: "Sequence[Figure]",
 ) -> None:
-    """Evaluates and exports `fitted` into `staged`.
+    """Evaluates and exports `fitted` into `staged`, with the `figures` that its fit gave and its curve.
 
     Raises:
-        FailedPrecondition: its ONNX file does not give the same probabilities.
+        FailedPrecondition: its ONNX file does not give what the model gives.
     """
     task = prepared.task
     coming = staged.with_name("staging")
     shutil.rmtree(coming, ignore_errors=True)
     coming.mkdir(parents=True)
-    score = fitted.predict(prepared.valid)
     fitted.save(coming)
     fitted.export_onnx(coming / model_store.MODEL_ONNX)
-    check_parity(coming / model_store.MODEL_ONNX, prepared.valid, score, threads=order.threads)
+    parity = check_parity(coming / model_store.MODEL_ONNX, prepared, fitted, threads=order.threads)
     version = training_pb2.ModelVersion(
         task_name=task.name,
         model=planned.name,
         dataset=order.dataset,
         dataset_version=order.dataset_version,
         training_job_id=order.job_id,
+        parameters=planned.parameters,
+        parity=parity,
     )
     version.create_time.FromNanoseconds(time.time_ns())
-    fitted.export_archive(coming / model_store.MODEL_ARCHIVE, name=task.name, version=order.job_id[:12])
-    evaluation = evaluate(prepared, score)
+    if hasattr(fitted, "export_archive"):
+        fitted.export_archive(coming / model_store.MODEL_ARCHIVE, name=task.name, version=order.job_id[:12])
+    evaluation = evaluate(prepared, fitted.assess(prepared.train, prepared.valid))
     for name, estimate in evaluation.metrics.items():
         version.metrics[name].CopyFrom(estimate)
     version.baseline.CopyFrom(evaluation.baseline)
-    _describe(coming, version, planned, prepared, evaluation)
+    version.warnings.extend(evaluation.warnings)
+    looks = training_pb2.GetModelVersionFiguresResponse(
+        figures=map(to_proto, (*fitted.figures(prepared.train, prepared.valid), *figures))
+    )
+    (coming / model_store.FIGURES).write_bytes(looks.SerializeToString(deterministic=True))
+    shutil.copyfile(curve, coming / model_store.CURVE)
+    for name, content in fitted.files().items():
+        (coming / name).write_bytes(content)
+    _describe(coming, version, prepared, evaluation)
     _, manifest = model_store.seal(coming, version)
     (coming / model_store.MANIFEST).write_bytes(manifest)
     for path in (*coming.iterdir(), coming):
@@ -98,43 +108,34 @@ def add_to(store: ModelStore, staged: Path) -> StoredModel:
     return stored
 
 
-def check_parity(path: Path, rows: "TabularRows", score: np.ndarray, *, threads: int) -> None:
-    """Raises `FailedPrecondition` when ONNX Runtime's probabilities differ from `score`, float32 `(N,)`,
-    anywhere.
+def check_parity(
+    path: Path, prepared: Prepared, fitted: "FittedModel", *, threads: int
+) -> training_pb2.ExportParity:
+    """How nearly ONNX Runtime's answers on validation rows are the model's own.
+
+    Raises:
+        FailedPrecondition: they differ by more than the kind of model's tolerance.
     """
-    difference = np.abs(onnx_scores(path, rows, threads=threads) - score)
-    # A NaN on either side is not equal.
-    if not bool(np.all(difference <= PARITY_TOLERANCE)):
-        row = int(np.argmax(np.nan_to_num(difference, nan=np.inf)))
-        most = f"{difference[row]:.2g}, more than {PARITY_TOLERANCE:g}"
+    parity = fitted.check_onnx(path, prepared.valid, threads=threads)
+    if not parity.equal:
+        place = f" at {parity.where}" if parity.where else ""
         raise FailedPrecondition(
-            f"model.onnx does not give what the model gives: at validation row {row} they differ by {most}. "
+            f"model.onnx does not give what the model gives: its {parity.what} differs by "
+            f"{parity.largest_difference:.2g}{place}, more than {parity.tolerance:g}. "
             "Nothing was registered. Please report it.",
             reason="EXPORT_DIFFERS",
         )
-
-
-def onnx_scores(path: Path, rows: "TabularRows", *, threads: int) -> np.ndarray:
-    """Probabilities of ONNX Runtime for `rows`, float32 `(N,)`."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    inputs = [one.name for one in session.get_inputs()]
-    parts = []
-    for start in range(0, len(rows), ROWS_A_RUN):
-        part = rows.take(np.arange(start, min(start + ROWS_A_RUN, len(rows))))
-        feed = {name: getattr(part, name) for name in inputs}
-        parts.append(session.run(["probability"], feed)[0])
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+    return training_pb2.ExportParity(
+        what=parity.what,
+        largest_difference=parity.largest_difference,
+        tolerance=parity.tolerance,
+        count=parity.count,
+    )
 
 
 def _describe(
     folder: Path,
     version: training_pb2.ModelVersion,
-    planned: PlannedModel,
     prepared: Prepared,
     evaluation: Evaluation,
 ) -> None:
@@ -142,16 +143,16 @@ def _describe(
     task = prepared.task
     as_json = json_format.MessageToDict(task, preserving_proto_field_name=True)
     (folder / model_store.TASK).write_text(json.dumps(as_json, indent=1, ensure_ascii=False))
-    profile = evaluation.profile.SerializeToString(deterministic=True)
-    (folder / model_store.REFERENCE_PROFILE).write_bytes(profile)
+    if evaluation.profile is not None:
+        profile = evaluation.profile.SerializeToString(deterministic=True)
+        (folder / model_store.REFERENCE_PROFILE).write_bytes(profile)
     document = json.dumps(evaluation.document(), indent=1, ensure_ascii=False)
     (folder / model_store.EVALUATION).write_text(document)
     card = model_card(
         task,
         version,
-        parameters=planned.parameters,
-        train_count=len(prepared.train),
-        valid_count=len(prepared.valid),
+        train_count=prepared.train.num_rows,
+        valid_count=prepared.valid.num_rows,
         subgroups=evaluation.subgroups,
     )
     (folder / model_store.MODEL_CARD).write_text(card)

@@ -10,16 +10,19 @@ SIGTERM and dies with the service.
 """
 
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from boarfish.errors import BoarfishError
+from boarfish.errors import BoarfishError, FieldViolation, InvalidArgument
+from boarfish.v1 import training_pb2
 
 from services.common.lake import Lake
 from services.common.model_store import ModelStore
@@ -27,16 +30,19 @@ from services.common.storage import storage_error
 from services.training import staging
 from services.training.curve import Curve
 from services.training.datasets import DatasetVersion, read_rows
-from services.training.evaluation import METRIC_OF
 from services.training.job_folder import JobFolder, Report, send
 from services.training.plan import PlannedModel, planned_models
 from services.training.prepare import Prepared, prepare
+from services.training.problem import metric_of
 from services.training.reporter import Reporter
 from services.training.tracking import Tracker
+from services.training.weights import find_weights
 from services.training.worker_process import STOPPED_EXIT_CODE
 
 if TYPE_CHECKING:
+    from models.figures import Figure
     from models.progress import Progress
+    from models.recipe import FitContext
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +57,7 @@ class Worker:
         self.folder = folder
         self.order, self.task = folder.read()
         self.plan = planned_models(self.task)
+        self._store = ModelStore(self.order.models)
         self._stopped = stopped
         seconds = [planned.seconds for planned in self.plan]
         self._reporter = Reporter(seconds, lambda progress: report(Report(progress=progress)))
@@ -62,52 +69,101 @@ class Worker:
             TrainingStopped: it was told to.
             BoarfishError: the job cannot be done, and why.
         """
-        self._reporter.stage("reading rows")
-        order = self.order
-        version = DatasetVersion(order.dataset, order.dataset_version, order.dataset_version)
-        prepared = prepare(read_rows(Lake(order.lake), version, self.task), self.task)
-        tracker = Tracker(Path(order.mlflow))
+        prepared = self._prepare()
+        tracker = Tracker(Path(self.order.mlflow))
         for planned in self.plan:
             self._check_stopped()
             if not staging.is_staged(self._staged(planned)):
                 self._make(planned, prepared)
         return self._register(tracker)
 
+    def find_rate(self, index: int) -> training_pb2.FindLearningRateResponse:
+        """Sweeps the learning rate of model `index` of the plan. Raises as `run` does."""
+        from models.finder import RateFound
+
+        prepared = self._prepare()
+        planned = self.plan[index]
+        self._reporter.stage(f"{planned.name}: finding the learning rate", index=index, model=planned.name)
+        context = replace(self._context(planned), find_only=True, checkpoint_folder=None)
+        try:
+            planned.recipe().fit(prepared.problem, prepared.train, prepared.valid, context)
+        except RateFound as swept:
+            found = swept.found
+            return training_pb2.FindLearningRateResponse(
+                learning_rates=found.rates, losses=found.losses, suggestion=found.valley,
+                steep=found.steep, minimum=found.minimum,
+            )  # fmt: skip
+        raise InvalidArgument.of(
+            FieldViolation("model_index", f"is that of a {planned.name}, which has no learning rate to find")
+        )
+
+    def _prepare(self) -> Prepared:
+        self._reporter.stage("reading rows")
+        order = self.order
+        version = DatasetVersion(order.dataset, order.dataset_version, order.dataset_version)
+        return prepare(read_rows(Lake(order.lake), version, self.task), self.task)
+
     def _make(self, planned: PlannedModel, prepared: Prepared) -> None:
         """Fits one model of the plan and stages it."""
         tell = partial(self._reporter.stage, index=planned.index, model=planned.name)
         tell(f"{planned.name}: preparing")
         curve = Curve.open(self._curve(planned))
+        figures: list[Figure] = []
 
         def on_progress(progress: "Progress") -> None:
             self._reporter.fitting(progress, planned.fit_share)
             curve.add(progress)
 
-        fitted = planned.fit(
-            prepared.train,
-            prepared.valid,
-            prepared.schema,
-            checkpoints=self.folder.checkpoints(planned.index, planned.name),
-            on_progress=on_progress,
-            should_stop=self._stopped.is_set,
-        )
+        context = self._context(planned, on_progress=on_progress, on_figure=figures.append)
+        fitted = planned.recipe().fit(prepared.problem, prepared.train, prepared.valid, context)
         curve.end()
         self._check_stopped()
         tell(f"{planned.name}: evaluating and exporting", fraction=planned.fit_share)
-        staging.stage(self._staged(planned), self.order, planned, prepared, fitted)
+        staging.stage(
+            self._staged(planned),
+            self.order,
+            planned,
+            prepared,
+            fitted,
+            curve=self._curve(planned),
+            figures=figures,
+        )
+
+    def _context(
+        self,
+        planned: PlannedModel,
+        *,
+        on_progress: "Callable[[Progress], None]" = lambda progress: None,
+        on_figure: "Callable[[Figure], None]" = lambda figure: None,
+    ) -> "FitContext":
+        from models.recipe import FitContext
+
+        weights = planned.weights
+        return FitContext(
+            seed=planned.seed,
+            checkpoint_folder=self.folder.checkpoints(planned.index, planned.name),
+            on_progress=on_progress,
+            on_figure=on_figure,
+            should_stop=self._stopped.is_set,
+            weights=find_weights(weights, self._store, Path(self.order.weights)) if weights else None,
+            threads=self.order.threads,
+        )
 
     def _register(self, tracker: Tracker) -> tuple[str, ...]:
         """Adds what is staged to the model store and logs it to MLflow."""
+        from models.metrics import METRICS
+
         last = self.plan[-1]
         self._reporter.stage("registering", index=last.index, fraction=1.0, model=last.name)
-        store = ModelStore(self.order.models)
-        metric = METRIC_OF[self.task.training.metric]
+        metric = metric_of(self.task)
+        sign = -1.0 if METRICS[metric] else 1.0
         ranked = []
         for planned in self.plan:
             self._check_stopped()
-            stored = staging.add_to(store, self._staged(planned))
+            stored = staging.add_to(self._store, self._staged(planned))
             tracker.log(stored, planned.parameters, Curve.open(self._curve(planned)))
-            ranked.append((-stored.manifest.metrics[metric].value, planned.index, stored.id))
+            value = stored.manifest.metrics[metric].value
+            ranked.append((math.inf if math.isnan(value) else sign * value, planned.index, stored.id))
         return tuple(identity for _, _, identity in sorted(ranked))
 
     def _staged(self, planned: PlannedModel) -> Path:
@@ -169,7 +225,11 @@ def main(arguments: list[str]) -> int:
     from models.progress import TrainingStopped
 
     try:
-        finished = Worker(folder, partial(send, descriptor), stopped).run()
+        worker = Worker(folder, partial(send, descriptor), stopped)
+        if worker.order.find_rate_of is None:
+            report = Report(finished=worker.run())
+        else:
+            report = Report(found=worker.find_rate(worker.order.find_rate_of))
     except (TrainingStopped, BrokenPipeError):
         logger.info("stopped as asked, or the service is gone")
         return STOPPED_EXIT_CODE
@@ -177,7 +237,7 @@ def main(arguments: list[str]) -> int:
         logger.exception("the job failed")
         send(descriptor, Report(failed=failure_sentence(error, folder)))
         return 1
-    send(descriptor, Report(finished=finished))
+    send(descriptor, report)
     return 0
 
 

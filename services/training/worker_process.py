@@ -41,7 +41,14 @@ class Killed:
     advice: str
 
 
-End = Finished | Failed | Killed
+@dataclass(frozen=True)
+class Found:
+    """What the learning-rate finder found."""
+
+    response: training_pb2.FindLearningRateResponse
+
+
+End = Finished | Found | Failed | Killed
 
 
 class WorkerProcess:
@@ -79,7 +86,7 @@ class WorkerProcess:
     async def follow(self, on_progress: Callable[[training_pb2.TrainingProgress], Awaitable[None]]) -> End:
         """Passes its progress on until it has ended; how it ended."""
         assert self._process.stdout is not None
-        end: Finished | Failed | None = None
+        end: Finished | Found | Failed | None = None
         stage = ""
         try:
             async for line in self._process.stdout:
@@ -91,6 +98,8 @@ class WorkerProcess:
                     end = Finished(report.finished)
                 if report.failed is not None:
                     end = Failed(report.failed)
+                if report.found is not None:
+                    end = Found(report.found)
         except asyncio.CancelledError:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

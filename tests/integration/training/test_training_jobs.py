@@ -48,6 +48,8 @@ def test_a_job_makes_versions_that_are_told_served_and_tracked(training, neighbo
     for version in versions:
         check_version(training, version, job)
 
+    check_curve(training, job.id)
+
     told, _ = neighbours
     wait_until(
         lambda: len(told.profiles) == 2 and f"training_job/{job.id}" in {e.subject for e in told.entries[-1:]}
@@ -66,6 +68,16 @@ def test_a_job_makes_versions_that_are_told_served_and_tracked(training, neighbo
     assert not (home / "training" / job.id).exists()
     check_mlflow(home, versions)
     check_lookup(training, versions)
+
+
+def check_curve(training, job_id):
+    """The curve of an ended job comes from its versions, one point an epoch of the net."""
+    request = training_pb2.GetTrainingCurveRequest(id=job_id)
+    points = training.stub.GetTrainingCurve(request, timeout=10).points
+    net = [point for point in points if point.model == "tabular_net"]
+    assert [point.epoch for point in net][-1] == 2
+    assert all(point.train_loss > 0 and 0 < point.metrics["auc"] <= 1 for point in net[-1:])
+    assert {point.model for point in points} == {"tabular_net", "gradient_boosting"}
 
 
 def check_version(training, version, job):
@@ -92,6 +104,13 @@ def check_version(training, version, job):
     )[0]
     assert probability.shape == (3,)
     assert probability[0] < 0.5 < probability[2]
+    assert version.parity.count > 0
+    assert version.parity.largest_difference <= version.parity.tolerance
+    assert version.parameters["seed"] == "3"
+    request = training_pb2.GetModelVersionFiguresRequest(id=version.id)
+    figures = training.stub.GetModelVersionFigures(request, timeout=10).figures
+    assert figures
+    assert all(figure.title and figure.sentence and figure.WhichOneof("body") for figure in figures)
 
 
 # In a process of its own: MLflow's import alone warns of deprecations, and here warnings are errors.

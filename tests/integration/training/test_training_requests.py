@@ -5,7 +5,7 @@ import pytest
 from boarfish import errors
 from boarfish.v1 import task_pb2, training_pb2
 
-from tests.integration.training.running_training import people, put_records, small_task
+from tests.integration.training.running_training import WITHIN_S, people, put_records, small_task
 
 
 def refusal(call) -> errors.BoarfishError:
@@ -99,16 +99,43 @@ def test_bad_requests_of_every_rpc(training):
 
 
 def test_what_a_later_version_answers(training):
+    request = training_pb2.ExportModelVersionRequest(id="a" * 64, format=training_pb2.EXPORT_FORMAT_ORT)
+    assert isinstance(refusal(lambda: training.stub.ExportModelVersion(request)), errors.Unimplemented)
+
+
+def test_a_rate_is_found_for_a_net_and_nothing_is_kept(training):
+    request = training_pb2.FindLearningRateRequest(dataset="people", task=small_task())
+    found = training.stub.FindLearningRate(request, timeout=WITHIN_S)
+    assert len(found.learning_rates) == len(found.losses) > 10
+    assert list(found.learning_rates) == sorted(found.learning_rates)
+    assert 1e-6 < found.suggestion < 1
+    assert found.learning_rates[0] <= found.steep <= found.learning_rates[-1]
+    assert not any(training.home.glob("training/sweep-*"))
+    assert not training.stub.ListTrainingJobs(training_pb2.ListTrainingJobsRequest()).jobs
+
+
+@pytest.mark.parametrize(("index", "words"), [(1, "no learning rate to find"), (2, "has 2 models")])
+def test_a_rate_is_found_for_nets_of_the_plan_alone(training, index, words):
+    request = training_pb2.FindLearningRateRequest(dataset="people", task=small_task(), model_index=index)
+    refused = refusal(lambda: training.stub.FindLearningRate(request))
+    assert isinstance(refused, errors.InvalidArgument)
+    assert refused.violations[0].field == "model_index"
+    assert words in refused.violations[0].description
+
+
+def test_weights_that_are_not_there_are_named_when_the_job_is_created(training):
     task = small_task()
-    for call in (
-        lambda: training.stub.FindLearningRate(
-            training_pb2.FindLearningRateRequest(dataset="people", task=task)
-        ),
-        lambda: training.stub.ExportModelVersion(
-            training_pb2.ExportModelVersionRequest(id="a" * 64, format=training_pb2.EXPORT_FORMAT_ORT)
-        ),
-    ):
-        assert isinstance(refusal(call), errors.Unimplemented)
+    task.kind = task_pb2.TASK_KIND_LANGUAGE_MODEL
+    for field in ("target", "decision", "features", "sensitive"):
+        task.ClearField(field)
+    task.features.add(name="town", type=task_pb2.FEATURE_TYPE_TEXT)
+    task.training.ClearField("models")
+    task.training.metric = task_pb2.SELECTION_METRIC_PERPLEXITY
+    task.training.models.add().language_model.weights = "nowhere.safetensors"
+    refused = refusal(lambda: training.create(task=task))
+    assert isinstance(refused, errors.InvalidArgument)
+    assert refused.violations[0].field == "task.training.models[0].language_model.weights"
+    assert "put the file into" in refused.violations[0].description
 
 
 def test_jobs_are_listed_by_pages_newest_first(training):

@@ -9,11 +9,18 @@ from services.training.job_folder import JobFolder, Order, Report, decode, encod
 
 def test_an_order_reads_back(tmp_path):
     folder = JobFolder(tmp_path / "job")
-    order = Order("job", "people", 9, "lake", "models", "mlflow", 2)
+    order = Order("job", "people", 9, "lake", "models", "mlflow", "weights", 2)
     folder.write(order, task_pb2.Task(name="work"))
     assert folder.read() == (order, task_pb2.Task(name="work"))
     folder.remove()
     assert not folder.path.exists()
+
+
+def test_what_the_rate_finder_found_reads_back():
+    found = training_pb2.FindLearningRateResponse(
+        learning_rates=[1e-5, 1e-2], losses=[2.0, 0.5], suggestion=1e-3
+    )
+    assert decode(encode(Report(found=found))).found == found
 
 
 def test_reports_read_back():

@@ -17,9 +17,8 @@ def card(task, subgroups=()):
     version.baseline.rule = "always the majority class"
     version.baseline.metric = "auc"
     version.baseline.statement = "AUC 0.9, better than always the majority class."
-    return model_card(
-        task, version, parameters={"epochs": "2"}, train_count=3000, valid_count=1000, subgroups=subgroups
-    )
+    version.parameters["epochs"] = "2"
+    return model_card(task, version, train_count=3000, valid_count=1000, subgroups=subgroups)
 
 
 def test_it_says_what_people_need():

@@ -47,7 +47,11 @@ def test_an_added_version_is_named_by_its_manifest_and_reads_back(tmp_path, fold
     assert found.task.display_name == "Beschäftigung"
     assert found.reference_profile.row_count == 7
     assert found.path_of("model.onnx").read_text() == "content of model.onnx"
-    assert set(found.manifest.files) == {*model_store.REQUIRED_FILES, "weights.safetensors"}
+    assert set(found.manifest.files) == {
+        *model_store.REQUIRED_FILES,
+        model_store.REFERENCE_PROFILE,
+        "weights.safetensors",
+    }
     assert found.manifest.metrics["auc"].lower == 0.8
 
 
@@ -76,8 +80,8 @@ def test_what_a_killed_worker_left_is_not_a_version_and_not_in_the_way(tmp_path,
 
 
 def test_a_folder_that_lacks_a_file_is_refused(tmp_path, folder):
-    (folder / "model.mar").unlink()
-    with pytest.raises(errors.FailedPrecondition, match=r"lacks model\.mar"):
+    (folder / "model.onnx").unlink()
+    with pytest.raises(errors.FailedPrecondition, match=r"lacks model\.onnx"):
         ModelStore(tmp_path / "models").add(folder, manifest())
 
 
@@ -131,3 +135,10 @@ def test_unknown_file(tmp_path, folder):
     added = ModelStore(tmp_path / "models").add(folder, manifest())
     with pytest.raises(errors.NotFound, match=r"it has evaluation\.json"):
         added.path_of("secrets.txt")
+
+
+def test_a_version_need_not_have_a_reference_profile(tmp_path, folder):
+    store = ModelStore(tmp_path / "models")
+    assert store.add(folder, manifest()).has_reference_profile
+    (folder / model_store.REFERENCE_PROFILE).unlink()
+    assert not store.add(folder, manifest()).has_reference_profile

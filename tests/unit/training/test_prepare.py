@@ -6,7 +6,8 @@ from boarfish import errors
 from boarfish.v1 import task_pb2
 
 from services.training.plan import planned_models
-from services.training.prepare import prepare, tabular_schema
+from services.training.prepare import prepare
+from services.training.problem import problem_of
 from tests.integration.training.running_training import people, small_task
 
 
@@ -15,31 +16,33 @@ def split(method, column=""):
 
 
 def test_inputs_stand_in_the_order_of_the_task():
-    schema = tabular_schema(small_task())
-    assert (schema.numeric, schema.code, schema.category) == (("age",), ("school",), ("town",))
-    assert schema.target == "works"
-
-
-def test_at_random_a_share_is_held_out_and_the_table_goes_with_it():
-    prepared = prepare(people(400), small_task())
-    assert (len(prepared.train), len(prepared.valid)) == (300, 100)
-    assert prepared.valid_table.column("school").to_pylist() == prepared.valid.code[:, 0].tolist()
-    assert prepared.valid_table.column("works").to_pylist() == [
-        "1" if label else "0" for label in prepared.valid.label
+    problem = problem_of(small_task())
+    assert [(one.name, one.type) for one in problem.inputs] == [
+        ("age", "numeric"),
+        ("school", "code"),
+        ("town", "category"),
     ]
+    assert (problem.kind, problem.metric, problem.target.names) == ("binary", "auc", ("works",))
+
+
+def test_at_random_a_share_is_held_out_and_no_row_is_lost():
+    prepared = prepare(people(400), small_task())
+    assert (prepared.train.num_rows, prepared.valid.num_rows) == (300, 100)
+    both = prepared.train.column("id").to_pylist() + prepared.valid.column("id").to_pylist()
+    assert sorted(both) == list(range(400))
 
 
 def test_by_time_the_latest_are_held_out():
     rows = people(400)
     prepared = prepare(rows, small_task(split=split(task_pb2.SPLIT_METHOD_TIME, "id")))
-    assert min(prepared.valid_table.column("id").to_pylist()) >= 299
+    assert min(prepared.valid.column("id").to_pylist()) >= 299
 
 
 def test_by_group_no_group_is_on_both_sides():
     prepared = prepare(people(400), small_task(split=split(task_pb2.SPLIT_METHOD_GROUP, "town")))
-    held_out = set(prepared.valid_table.column("town").to_pylist())
+    held_out = set(prepared.valid.column("town").to_pylist())
     assert held_out
-    assert held_out.isdisjoint(prepared.train.category[:, 0])
+    assert held_out.isdisjoint(prepared.train.column("town").to_pylist())
 
 
 def test_by_column_the_marked_are_held_out():
@@ -47,8 +50,8 @@ def test_by_column_the_marked_are_held_out():
     marked = pa.array([index % 4 == 0 for index in range(400)]).cast(pa.int64())
     rows = rows.set_column(0, "id", marked)
     prepared = prepare(rows, small_task(split=split(task_pb2.SPLIT_METHOD_COLUMN, "id")))
-    assert set(prepared.valid_table.column("id").to_pylist()) == {1}
-    assert len(prepared.valid) == 100
+    assert set(prepared.valid.column("id").to_pylist()) == {1}
+    assert prepared.valid.num_rows == 100
 
 
 def test_one_class_alone_is_refused_with_what_to_do():
