@@ -13,8 +13,8 @@ from tests.story import story
 
 __all__ = ["story"]
 
-# Tests share the cores with each other and with the processes that they start: threads that wait for a core to
-# meet at a barrier make all of them many times slower.
+# Tests share the cores with each other and with the processes that they start: threads that wait for a core
+# to meet at a barrier make all of them many times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
