@@ -1,4 +1,4 @@
-"""The dashboards' entry point: chooses the deployment and the page, and says in words when a service cannot
+"""The dashboards' entry point: chooses the page and its deployment, and says in words when a service cannot
 be reached.
 
 Run by `python -m services` or by hand: `streamlit run dashboards/app.py`.
@@ -16,7 +16,9 @@ from boarfish import errors
 
 from dashboards import queries
 
-PAGES = Path(__file__).parent / "pages"
+# Not named `pages`: Streamlit would take that folder for its own navigation, and a link to a page of a server
+# that has just started would be answered without this file.
+VIEWS = Path(__file__).parent / "views"
 
 
 def choose_deployment() -> str | None:
@@ -30,41 +32,49 @@ def choose_deployment() -> str | None:
     return chosen
 
 
+def pages() -> tuple[list[st.Page], list[st.Page]]:
+    """The pages that watch a deployment, and those on learning, which need none."""
+    watching = [
+        st.Page(VIEWS / "overview.py", title="Overview", icon=":material/home:", default=True),
+        st.Page(
+            VIEWS / "model_rot.py", title="Model rot", icon=":material/trending_down:", url_path="model_rot"
+        ),
+        st.Page(
+            VIEWS / "subgroups.py", title="Subgroup errors", icon=":material/groups:", url_path="subgroups"
+        ),
+        st.Page(
+            VIEWS / "audits.py", title="Audits and ledger", icon=":material/fact_check:", url_path="audits"
+        ),
+    ]
+    learning = [
+        st.Page(
+            VIEWS / "training.py", title="Training", icon=":material/model_training:", url_path="training"
+        ),
+        st.Page(
+            VIEWS / "cleaning.py",
+            title="Data cleaner",
+            icon=":material/cleaning_services:",
+            url_path="cleaning",
+        ),
+    ]
+    return watching, learning
+
+
 def main() -> None:
     """Draws the chosen page."""
     st.set_page_config(page_title="Boarfish", page_icon="🐟", layout="wide")
-    page = st.navigation(
-        [
-            st.Page(PAGES / "overview.py", title="Overview", icon=":material/home:", default=True),
-            st.Page(
-                PAGES / "model_rot.py",
-                title="Model rot",
-                icon=":material/trending_down:",
-                url_path="model_rot",
-            ),
-            st.Page(
-                PAGES / "subgroups.py",
-                title="Subgroup errors",
-                icon=":material/groups:",
-                url_path="subgroups",
-            ),
-            st.Page(
-                PAGES / "audits.py",
-                title="Audits and ledger",
-                icon=":material/fact_check:",
-                url_path="audits",
-            ),
-        ]
-    )
+    watching, learning = pages()
+    page = st.navigation({"Deployments": watching, "Learning": learning})
     try:
-        st.session_state["deployment"] = choose_deployment()
-        if st.session_state["deployment"] is None:
-            st.title("Nothing is deployed yet")
-            st.write(
-                "As soon as a deployment answers its first prediction it appears here. "
-                "`make run` plays a story on real data; reload this page when it has begun to predict."
-            )
-            return
+        if page in watching:
+            st.session_state["deployment"] = choose_deployment()
+            if st.session_state["deployment"] is None:
+                st.title("Nothing is deployed yet")
+                st.write(
+                    "As soon as a deployment answers its first prediction it appears here. "
+                    "`make run` plays a story on real data; reload this page when it has begun to predict."
+                )
+                return
         page.run()
     except errors.Unavailable as error:
         st.error(

@@ -7,6 +7,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 BLUE, ORANGE, GREEN, VERMILION, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#6b7280"
+PALETTE = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9", GREY)
+# Lines and dots differ in dash and shape too, for those who cannot tell the colours apart.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
 SIMULATED = "rgba(213, 94, 0, 0.14)"
 PERCENT = ".0%"
 WEEK_HOVER = "week of %{x|%d %b %Y}: %{y:.1%}<extra></extra>"
@@ -57,7 +61,7 @@ def accuracy_over_time(table: pd.DataFrame, reference: float, fall: float) -> go
         annotation_position="bottom left",
     )
     shade_simulated(figure, table)
-    return _styled(figure, "Accuracy", PERCENT)
+    return styled(figure, "Accuracy", PERCENT)
 
 
 def drift_map(table: pd.DataFrame, threshold: float) -> go.Figure:
@@ -79,7 +83,7 @@ def drift_map(table: pd.DataFrame, threshold: float) -> go.Figure:
         )
     )
     figure.update_layout(height=120 + 24 * len(order))
-    return _styled(figure, "", None)
+    return styled(figure, "", None)
 
 
 def shares(values: list[str], window: list[float], reference: list[float], label: str) -> go.Figure:
@@ -89,7 +93,7 @@ def shares(values: list[str], window: list[float], reference: list[float], label
     figure.add_bar(x=values, y=window, name=label, marker_color=ORANGE)
     figure.update_layout(barmode="group")
     figure.update_xaxes(type="category")
-    return _styled(figure, "Share of people", PERCENT)
+    return styled(figure, "Share of people", PERCENT)
 
 
 def groups(table: pd.DataFrame, overall: float, title: str) -> go.Figure:
@@ -123,9 +127,9 @@ def groups(table: pd.DataFrame, overall: float, title: str) -> go.Figure:
     figure.add_vline(x=overall, line={"color": GREY, "width": 1, "dash": "dot"})
     figure.add_annotation(x=overall, y=1.0, yref="paper", yanchor="bottom", text="everyone", showarrow=False)
     figure.update_layout(height=140 + 34 * len(ordered), showlegend=False)
-    styled = _styled(figure, "", None)
-    styled.update_xaxes(title=title, tickformat=PERCENT)
-    return styled
+    figure = styled(figure, "", None)
+    figure.update_xaxes(title=title, tickformat=PERCENT)
+    return figure
 
 
 def traffic(table: pd.DataFrame) -> go.Figure:
@@ -140,7 +144,7 @@ def traffic(table: pd.DataFrame) -> go.Figure:
     )
     figure.update_layout(barmode="stack", height=220)
     shade_simulated(figure, table)
-    return _styled(figure, "People a week", None)
+    return styled(figure, "People a week", None)
 
 
 def shade_simulated(figure: go.Figure, table: pd.DataFrame) -> None:
@@ -159,7 +163,8 @@ def shade_simulated(figure: go.Figure, table: pd.DataFrame) -> None:
         )
 
 
-def _styled(figure: go.Figure, y_title: str, y_format: str | None) -> go.Figure:
+def styled(figure: go.Figure, y_title: str, y_format: str | None) -> go.Figure:
+    """`figure` in the look that all charts share."""
     figure.update_layout(
         template="plotly_white",
         margin={"l": 8, "r": 8, "t": 36, "b": 8},

@@ -22,6 +22,31 @@ def between(estimate: common_pb2.Estimate) -> str:
     )
 
 
+def number_with_interval(estimate: common_pb2.Estimate) -> str:
+    """An estimate of any unit with its interval (`0.8731 (0.8612 to 0.885)`), or why there is none."""
+    if math.isnan(estimate.value):
+        return estimate.warnings[0] if estimate.warnings else "not known"
+    if math.isnan(estimate.lower):
+        return f"{estimate.value:.4g}"
+    return f"{estimate.value:.4g} ({estimate.lower:.4g} to {estimate.upper:.4g})"
+
+
+def duration(seconds: float) -> str:
+    """A time span as one says it: `40 seconds`, `3 minutes`, `2.5 hours`."""
+    if seconds < 1.5:
+        return "a second"
+    if seconds < 90:
+        return f"{seconds:.0f} seconds"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def spoken(name: str) -> str:
+    """A name of the contract as people write it: `tabular_net` as `tabular net`."""
+    return name.replace("_", " ")
+
+
 def rate_in_words(rate: str, task: task_pb2.Task) -> str:
     """What a rate means for the people of this task."""
     positive, negative = task.decision.positive_label, task.decision.negative_label

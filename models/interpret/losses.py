@@ -94,7 +94,7 @@ def hardest_sentence(count: int, wrong_count: int) -> str:
         return "There are no validation rows to look at."
     return (
         f"The {count} validation rows with the largest loss; {wrong_count} of them were decided wrongly. "
-        "Look whether the row or its label is at fault before the model."
+        "Before you blame the model, look whether the row or its label is at fault."
     )
 
 

@@ -1,35 +1,14 @@
-"""The dashboards in Chromium, used as a person would use them, over the played story.
+"""The dashboards in Chromium, used as a person would use them, over the played story."""
 
-With BOARFISH_SCREENSHOTS naming a folder, each page is also saved there as a picture.
-"""
-
-import os
-import shutil
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
+from tests.browser.walking import PATIENCE_MS, keep_picture, settled, visit
 from tests.story import Played
 
 pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(300)]
-PATIENCE_MS = 30_000
-
-
-@pytest.fixture(scope="module")
-def browser():
-    executable = shutil.which("chromium") or shutil.which("google-chrome")
-    assert executable, "no Chromium: run `make browser`"
-    with sync_playwright() as playwright:
-        arguments = [
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-background-networking",
-            "--disable-component-update",
-        ]
-        browser = playwright.chromium.launch(executable_path=executable, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -41,31 +20,9 @@ def page(browser, story: Played):
     page.close()
 
 
-def settled(page: Page) -> None:
-    """Waits until Streamlit has finished drawing, and fails on any error that it shows."""
-    page.get_by_test_id("stApp").and_(page.locator("[data-test-script-state='notRunning']")).wait_for()
-    assert page.get_by_test_id("stException").count() == 0, page.get_by_test_id(
-        "stException"
-    ).first.inner_text()
-
-
-def visit(page: Page, title: str) -> None:
-    """Goes to a page by its link in the sidebar."""
-    page.get_by_test_id("stSidebarNav").get_by_role("link", name=title).click()
-    expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible(timeout=PATIENCE_MS)
-    settled(page)
-
-
 def unfold(page: Page, title: str) -> None:
     """Opens the alert whose title holds `title`."""
     page.get_by_test_id("stExpander").filter(has_text=title).locator("summary").first.click()
-
-
-def keep_picture(page: Page, name: str) -> None:
-    folder = os.environ.get("BOARFISH_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=False)
 
 
 def test_overview_says_what_needs_a_person(page):
