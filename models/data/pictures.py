@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,17 +139,22 @@ def read_pictures(
 
 
 def check_unreadable(
-    unreadable: Mapping[int, str], ids: Sequence[Any], part: str, what: str = "picture"
+    unreadable: Mapping[int, str],
+    ids: Sequence[str],
+    part: str,
+    *,
+    what: str = "picture",
+    called: str = "row",
 ) -> str:
-    """The sentence that a report says about rows that are left out; "" for none. `ids` names each row of the
-    part ("training", "validation").
+    """The sentence that a report says about rows that are left out; "" for none. `ids` has each row of the
+    part ("training", "validation") as `row_ids` gives it, and `called` is what such an id is.
 
     Raises:
         TrainingFailed: more than a tenth of the part cannot be read, or all of it.
     """
     if not unreadable:
         return ""
-    named = "; ".join(f"{ids[row]}: {why}" for row, why in list(unreadable.items())[:ROWS_NAMED])
+    named = "; ".join(f"{called} {ids[row]}: {why}" for row, why in list(unreadable.items())[:ROWS_NAMED])
     more = f"; and {len(unreadable) - ROWS_NAMED} more" if len(unreadable) > ROWS_NAMED else ""
     counted = f"{len(unreadable)} of {len(ids)} {part} rows"
     if len(unreadable) > UNREADABLE_SHARE * len(ids):
@@ -161,11 +165,11 @@ def check_unreadable(
     return f"The {what} of {counted} cannot be read, and they are left out: {named}{more}."
 
 
-def row_names(table: pa.Table, id_column: str) -> list[str]:
-    """What a row is called in messages and figures: its id, or its place where there is no such column."""
+def row_ids(table: pa.Table, id_column: str) -> list[str]:
+    """What each row is called: its id, or its place where there is no such column."""
     if id_column and id_column in table.column_names:
-        return [f"{id_column} {value}" for value in table.column(id_column).to_pylist()]
-    return [f"row {row}" for row in range(table.num_rows)]
+        return [str(value) for value in table.column(id_column).to_pylist()]
+    return [str(row) for row in range(table.num_rows)]
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -4,11 +4,13 @@ Whatever becomes a picture (sound, a series, bytes) goes through `front` first, 
 takes it as it is.
 """
 
+from copy import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from models.nets.heads import Body, Head
+from models.nets.heads import Body
 
 
 class PictureNet(nn.Module):
@@ -20,7 +22,9 @@ class PictureNet(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, body: Body, head: Head, *, front: nn.Module | None = None, size: int = 0) -> None:
+    def __init__(
+        self, body: Body, head: nn.Sequential, *, front: nn.Module | None = None, size: int = 0
+    ) -> None:
         super().__init__()
         self.front = front
         self.size = size
@@ -31,11 +35,21 @@ class PictureNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs: logits, or a regression's numbers."""
-        if self.front is not None:
-            x = self.front(x)
-            x = interpolate(x, size=(self.size, self.size), mode="bilinear", align_corners=False)
-            x = x.expand(-1, 3, -1, -1)
-        return self.head(self.body((x - self.mean) / self.deviation))  # type: ignore[no-any-return]
+        pictures = self.pictures(x)
+        return self.head(self.body((pictures - self.mean) / self.deviation))  # type: ignore[no-any-return]
+
+    def pictures(self, x: Tensor) -> Tensor:
+        """What is looked at, float32 `(N, 3, H, W)` from 0 to 1."""
+        if self.front is None:
+            return x
+        grey = interpolate(self.front(x), size=(self.size, self.size), mode="bilinear", align_corners=False)
+        return grey.expand(-1, 3, -1, -1)
+
+    def without_front(self) -> "PictureNet":
+        """The same net for pictures that are made already, sharing body and head."""
+        shared = copy(self)
+        shared._modules = self._modules | {"front": None}
+        return shared
 
 
 class Range(nn.Module):

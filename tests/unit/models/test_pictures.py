@@ -18,7 +18,7 @@ from models.data.pictures import (
     presize,
     read_pictures,
     resized,
-    row_names,
+    row_ids,
 )
 from models.progress import TrainingFailed, TrainingStopped
 
@@ -163,17 +163,17 @@ def test_pictures_are_kept_larger_than_they_are_trained_at_but_not_than_they_are
 
 
 def test_a_few_unreadable_rows_are_a_sentence_and_many_an_error():
-    ids = [f"id {row}" for row in range(30)]
+    ids = [str(row) for row in range(30)]
     assert check_unreadable({}, ids, "training") == ""
-    sentence = check_unreadable({3: "it is empty"}, ids, "training")
+    sentence = check_unreadable({3: "it is empty"}, ids, "training", called="id")
     assert sentence == (
         "The picture of 1 of 30 training rows cannot be read, and they are left out: id 3: it is empty."
     )
     with pytest.raises(TrainingFailed, match=r"4 of 30 validation rows.*id 0: why.*Correct these rows"):
-        check_unreadable(dict.fromkeys(range(4), "why"), ids, "validation")
+        check_unreadable(dict.fromkeys(range(4), "why"), ids, "validation", called="id")
 
 
 def test_rows_are_named_by_their_id_where_they_have_one():
     table = pa.table({"key": ["a", "b"]})
-    assert row_names(table, "key") == ["key a", "key b"]
-    assert row_names(table, "") == ["row 0", "row 1"]
+    assert row_ids(table, "key") == ["a", "b"]
+    assert row_ids(table, "") == ["0", "1"]
