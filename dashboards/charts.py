@@ -11,6 +11,9 @@ PALETTE = (BLUE, ORANGE, GREEN, VERMILION, "#CC79A7", "#56B4E9", GREY)
 # Lines and dots differ in dash and shape too, for those who cannot tell the colours apart.
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star", "cross")
+POWERS_OF_TEN = {"dtick": 1, "exponentformat": "power"}
+"""Ticks of a logarithmic axis."""
+
 SIMULATED = "rgba(213, 94, 0, 0.14)"
 PERCENT = ".0%"
 WEEK_HOVER = "week of %{x|%d %b %Y}: %{y:.1%}<extra></extra>"

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 import streamlit as st
 from boarfish.v1 import figure_pb2
 
-from dashboards.charts import BLUE, DASHES, GREY, PALETTE, SYMBOLS, styled
+from dashboards.charts import BLUE, DASHES, GREY, PALETTE, POWERS_OF_TEN, SYMBOLS, styled
 
 PICTURES_A_ROW = 6
 MOST_WRITTEN_CELLS = 400
@@ -112,7 +112,9 @@ def lines(body: figure_pb2.LinesFigure) -> go.Figure:
         )
     figure.update_layout(height=340, showlegend=len(body.lines) > 1)
     figure = styled(figure, body.y_axis, None)
-    figure.update_xaxes(title=body.x_axis, type="log" if body.logarithmic_x else None)
+    figure.update_xaxes(title=body.x_axis)
+    if body.logarithmic_x:
+        figure.update_xaxes(type="log", **POWERS_OF_TEN)
     return figure
 
 

@@ -8,7 +8,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from boarfish.v1 import training_pb2
 
-from dashboards.charts import BLUE, DASHES, GREEN, GREY, ORANGE, PALETTE, VERMILION, styled
+from dashboards.charts import (
+    BLUE,
+    DASHES,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    POWERS_OF_TEN,
+    VERMILION,
+    styled,
+)
 from dashboards.words import spoken
 
 NOT_METRICS = {"model_index", "model", "epoch", "train_loss", "validation_loss"}
@@ -42,26 +52,27 @@ def rate_sweep(found: training_pb2.FindLearningRateResponse) -> go.Figure:
             hovertemplate="rate %{x:.2g}: loss %{y:.4g}<extra></extra>",
         )
     )
-    suggestions = (
+    suggestions = [
         ("valley", found.suggestion, VERMILION, "solid"),
-        ("steep", found.steep, GREEN, "dash"),
-        ("minimum / 10", found.minimum, GREY, "dot"),
-    )
-    for height, (name, rate, colour, dash) in enumerate(suggestions):
-        if rate > 0:
-            figure.add_vline(x=rate, line={"color": colour, "dash": dash, "width": 2})
-            figure.add_annotation(
-                x=math.log10(rate),
-                y=1 - 0.09 * height,
-                yref="paper",
-                text=f"{name} {rate:.2g}",
-                showarrow=False,
-                xanchor="left",
-                font={"color": colour},
-            )
+        ("steepest", found.steep, GREEN, "dash"),
+        ("a tenth of the least", found.minimum, GREY, "dot"),
+    ]
+    marked = sorted((one for one in suggestions if one[1] > 0), key=lambda one: one[1])
+    for place, (name, rate, colour, dash) in enumerate(marked):
+        figure.add_vline(x=rate, line={"color": colour, "dash": dash, "width": 2})
+        figure.add_annotation(
+            x=math.log10(rate),
+            y=1 - 0.09 * place,
+            yref="paper",
+            text=f"{name}: {rate:.2g}",
+            showarrow=False,
+            xanchor="right" if place == 0 else "left",
+            bgcolor="white",
+            font={"color": colour},
+        )
     figure.update_layout(height=380, showlegend=False)
     figure = styled(figure, "Loss, smoothed", None)
-    figure.update_xaxes(title="Learning rate", type="log")
+    figure.update_xaxes(title="Learning rate", type="log", **POWERS_OF_TEN)
     return figure
 
 

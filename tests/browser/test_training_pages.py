@@ -139,7 +139,7 @@ def test_a_learning_rate_is_found(page):
     page.get_by_role("tab", name="Find a learning rate").click()
     page.get_by_role("button", name="Sweep the learning rate").click()
     expect(page.get_by_text("Suggested peak rate: 0.006 (the valley)")).to_be_visible(timeout=PATIENCE_MS)
-    expect(page.locator(".js-plotly-plot:visible")).to_contain_text("steep 0.003", timeout=PATIENCE_MS)
+    expect(page.locator(".js-plotly-plot:visible")).to_contain_text("steepest: 0.003", timeout=PATIENCE_MS)
     keep_picture(page, "training-rate")
 
 

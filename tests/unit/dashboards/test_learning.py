@@ -58,7 +58,7 @@ def test_each_suggestion_of_a_sweep_is_marked():
         learning_rates=[1e-4, 1e-2], losses=[1, 2], suggestion=1e-3, steep=2e-3, minimum=0
     )
     figure = learning_charts.rate_sweep(found)
-    assert [one.text for one in figure.layout.annotations] == ["valley 0.001", "steep 0.002"]
+    assert [one.text for one in figure.layout.annotations] == ["valley: 0.001", "steepest: 0.002"]
 
 
 def test_trees_have_no_rate_to_sweep():
