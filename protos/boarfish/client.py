@@ -12,7 +12,7 @@ import os
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,6 +20,7 @@ import grpc
 
 from boarfish.channel import DEFAULT_DEADLINE_S, OPTIONS, AsyncChannel, BlockingChannel
 from boarfish.errors import FieldViolation, InvalidArgument
+from boarfish.rows import plain, records_requests, row_batch, row_batches, table_batches
 from boarfish.v1 import (
     common_pb2,
     inference_pb2,
@@ -133,8 +134,21 @@ class Client(_Connections):
     def put_records(
         self, dataset: str, rows: Sequence[Mapping[str, Any]]
     ) -> ingestion_pb2.PutRecordsResponse:
-        """Adds rows to a dataset."""
-        return self.ingestion.PutRecords(iter([records_request(dataset, rows)]))
+        """Adds rows to a dataset, in as many messages as it takes.
+
+        Pictures and sounds are bytes, times datetimes, series lists.
+        """
+        return self.ingestion.PutRecords(records_requests(dataset, [*row_batches(rows)]))
+
+    def put_table(self, dataset: str, table: Any) -> ingestion_pb2.PutRecordsResponse:
+        """Adds the rows of a pyarrow `Table` to a dataset: the fast way for many rows."""
+        return self.ingestion.PutRecords(records_requests(dataset, table_batches(table)))
+
+    def amend_records(
+        self, dataset: str, changes: Mapping[str, Any], *, amended_by: str, reason: str
+    ) -> ingestion_pb2.AmendRecordsResponse:
+        """Gives rows, by their ids, new labels, or deletes those whose new label is `None`."""
+        return self.ingestion.AmendRecords(amend_request(dataset, changes, amended_by, reason))
 
     def health(self) -> list[monitoring_pb2.DeploymentHealth]:
         """How each deployment is doing."""
@@ -196,8 +210,21 @@ class AsyncClient(_Connections):
     async def put_records(
         self, dataset: str, rows: Sequence[Mapping[str, Any]]
     ) -> ingestion_pb2.PutRecordsResponse:
-        """Adds rows to a dataset."""
-        return await self.ingestion.PutRecords(_one(records_request(dataset, rows)))
+        """Adds rows to a dataset, in as many messages as it takes.
+
+        Pictures and sounds are bytes, times datetimes, series lists.
+        """
+        return await self.ingestion.PutRecords(records_requests(dataset, [*row_batches(rows)]))
+
+    async def put_table(self, dataset: str, table: Any) -> ingestion_pb2.PutRecordsResponse:
+        """Adds the rows of a pyarrow `Table` to a dataset: the fast way for many rows."""
+        return await self.ingestion.PutRecords(records_requests(dataset, table_batches(table)))
+
+    async def amend_records(
+        self, dataset: str, changes: Mapping[str, Any], *, amended_by: str, reason: str
+    ) -> ingestion_pb2.AmendRecordsResponse:
+        """Gives rows, by their ids, new labels, or deletes those whose new label is `None`."""
+        return await self.ingestion.AmendRecords(amend_request(dataset, changes, amended_by, reason))
 
     async def close(self) -> None:
         """Closes every channel."""
@@ -219,34 +246,31 @@ class AsyncClient(_Connections):
         return AsyncChannel(channel, address, self._deadline_s)
 
 
-async def _one(request: ingestion_pb2.PutRecordsRequest) -> AsyncIterator[ingestion_pb2.PutRecordsRequest]:
-    yield request
-
-
-def row_batch(rows: Iterable[Mapping[str, Any]]) -> common_pb2.RowBatch:
-    """Rows as JSON-like objects."""
-    batch = common_pb2.RowBatch()
-    for index, row in enumerate(rows):
-        try:
-            batch.rows.rows.add().update({key: _plain(value) for key, value in row.items()})
-        except (TypeError, ValueError, OverflowError, AttributeError) as error:
-            wanted = "give numbers, texts, true, false or None by column name"
-            raise InvalidArgument.of(
-                FieldViolation(f"rows[{index}]", f"cannot be sent ({error}); {wanted}")
-            ) from error
-    return batch
-
-
 def predict_request(deployment: str, rows: Iterable[Mapping[str, Any]]) -> inference_pb2.PredictRequest:
     """A request to predict `rows`."""
     return inference_pb2.PredictRequest(deployment=deployment, batch=row_batch(rows))
 
 
-def records_request(dataset: str, rows: Iterable[Mapping[str, Any]]) -> ingestion_pb2.PutRecordsRequest:
-    """A request to add `rows` to a dataset."""
-    return ingestion_pb2.PutRecordsRequest(
-        request_id=uuid.uuid4().hex, dataset=dataset, batch=row_batch(rows)
+def amend_request(
+    dataset: str, changes: Mapping[str, Any], amended_by: str, reason: str
+) -> ingestion_pb2.AmendRecordsRequest:
+    """A request to relabel rows by their ids, or, where the new label is `None`, to delete them."""
+    request = ingestion_pb2.AmendRecordsRequest(
+        request_id=uuid.uuid4().hex, dataset=dataset, amended_by=amended_by, reason=reason
     )
+    for row_id, label in changes.items():
+        if label is None:
+            request.amendments.add(row_id=row_id, delete=True)
+        else:
+            request.amendments.add(row_id=row_id, label=_label_text(plain(label)))
+    return request
+
+
+def _label_text(label: Any) -> str:
+    """A label's canonical text: 1 and 1.0 are "1", true is "true"."""
+    if isinstance(label, bool):
+        return "true" if label else "false"
+    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 
 
 def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.LogLabelsRequest:
@@ -256,7 +280,7 @@ def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.
         label = request.rows.labels.add(prediction_id=prediction_id, source=common_pb2.LABEL_SOURCE_OBSERVED)
         if isinstance(value, bool):
             label.value.bool_value = value
-        elif isinstance(value := _plain(value), int | float):
+        elif isinstance(value := plain(value), int | float):
             label.value.number_value = value
         elif value is None:
             raise InvalidArgument.of(
@@ -265,8 +289,3 @@ def labels_request(deployment: str, labels: Mapping[str, Any]) -> ingestion_pb2.
         else:
             label.value.string_value = str(value)
     return request
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy or pandas as Python's own."""
-    return value.item() if hasattr(value, "item") else value

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from boarfish.cli import audits, training
+from boarfish.cli import audits, datasets, training
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import console, day, fail, minute, number, print_json, print_table
+from boarfish.cli.output import console, day, fail, number, print_json, print_table
 
 app = typer.Typer(
     name="boarfish",
@@ -22,13 +22,12 @@ app = typer.Typer(
     add_completion=False,
 )
 deployments = typer.Typer(help="What serves under which name.", no_args_is_help=True)
-datasets = typer.Typer(help="Tables of records with versions.", no_args_is_help=True)
 alerts = typer.Typer(help="What needs a person.", no_args_is_help=True)
 app.add_typer(training.train, name="train")
 app.add_typer(training.models, name="models")
 app.add_typer(training.task, name="task")
 app.add_typer(deployments, name="deployments")
-app.add_typer(datasets, name="datasets")
+app.add_typer(datasets.datasets, name="datasets")
 app.add_typer(alerts, name="alerts")
 app.add_typer(audits.audit, name="audit")
 app.add_typer(audits.ledger, name="ledger")
@@ -124,23 +123,6 @@ def list_deployments(as_json: AsJson = False) -> None:
         rows,
         "There is no deployment yet.",
     )
-
-
-@datasets.command("list", epilog="Example: boarfish datasets list")
-def list_datasets(as_json: AsJson = False) -> None:
-    """Datasets and how many rows they have."""
-    from boarfish.v1 import ingestion_pb2
-
-    with client() as boarfish:
-        answer = boarfish.ingestion.ListDatasets(ingestion_pb2.ListDatasetsRequest(page_size=1000))
-    if as_json:
-        print_json(answer)
-        return
-    rows = (
-        (one.name, f"{one.row_count:,}", str(one.latest_version), minute(one.create_time))
-        for one in answer.datasets
-    )
-    print_table(("Name", "Rows", "Version", "Created"), rows, "There is no dataset yet.")
 
 
 @alerts.command("list", epilog="Example: boarfish alerts list --deployment employment")

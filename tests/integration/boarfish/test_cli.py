@@ -26,6 +26,7 @@ LEAVES = [
         ["deployments", "list"],
         ["datasets", "list"],
     ),
+    *(["datasets", one] for one in ("create", "put", "amend", "get", "versions")),
     *(["alerts", "list"], ["alerts", "acknowledge"], ["audit", "run"], ["audit", "show"], ["audit", "list"]),
     *(["ledger", "verify"], ["ledger", "list"]),
 ]

@@ -27,6 +27,22 @@ def employment() -> task_pb2.Task:
     return load_task(EMPLOYMENT)
 
 
+def task_of(kind: str, model: str, metric: str, features: dict[str, str], **target: Any) -> task_pb2.Task:
+    """A task of any kind with an id column: features by name and type, named as in a task file."""
+    task = employment()
+    for name in ("features", "sensitive", "target", "decision", "watch", "training", "time_column"):
+        task.ClearField(name)  # type: ignore[arg-type]
+    task.kind = task_pb2.TaskKind.Value(f"TASK_KIND_{kind.upper()}")
+    for name, one in features.items():
+        task.features.add(name=name, type=task_pb2.FeatureType.Value(f"FEATURE_TYPE_{one.upper()}"))
+    if target:
+        task.target.CopyFrom(task_pb2.Target(**target))
+    task.split.method, task.split.column = task_pb2.SPLIT_METHOD_RANDOM, ""
+    getattr(task.training.models.add(), model).SetInParent()
+    task.training.metric = task_pb2.SelectionMetric.Value(f"SELECTION_METRIC_{metric.upper()}")
+    return task
+
+
 def people(count: int, first: int = 0) -> pa.Table:
     """Rows of the demo's task; `id` counts from `first`."""
     task = employment()
