@@ -8,6 +8,7 @@ gives the same bytes everywhere.
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from models.export.nodes import IR_VERSION, ML_OPSET, OPSET
@@ -78,3 +79,13 @@ def _forget_origin(model: Any) -> None:
             graphs.extend(attribute.g for attribute in node.attribute if attribute.HasField("g"))
     for part in (*model.graph.input, *model.graph.output):
         del part.metadata_props[:]
+
+
+def session_of(path: Path, threads: int) -> Any:
+    """The graph at `path` in ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -60,10 +60,11 @@ def test_every_parameter_is_in_one_group_and_gets_a_gradient() -> None:
     grouped = [parameter for group in net.groups for parameter in group]
     assert {id(one) for one in grouped} == {id(one) for one in net.parameters()}
     assert len(grouped) == len(list(net.parameters()))
-    # The zero-initialised scales of the blocks hold back their first layers' gradients in the very first step.
-    for block_norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
-        nn.init.ones_(block_norm.weight)
-    nn.functional.cross_entropy(net(torch.rand(2, 3, 64, 64)), torch.randint(0, 3, (2, 64, 64))).backward()
+    # Scales that start at zero hold back the gradients of their blocks in the very first step.
+    for norm in (module for module in net.modules() if isinstance(module, nn.BatchNorm2d)):
+        nn.init.ones_(norm.weight)
+    truth = torch.randint(0, 3, (2, 64, 64))
+    nn.functional.cross_entropy(net(torch.rand(2, 3, 64, 64)), truth).backward()
     assert all(one.grad is not None and one.grad.abs().sum() > 0 for one in grouped)
 
 
