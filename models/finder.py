@@ -149,10 +149,11 @@ def the_fall(losses: Sequence[float]) -> tuple[int, int, int] | None:
     return first, last, least
 
 
-def kept(path: Path | None, find: Callable[[], Found]) -> Found:
-    """What was found before and kept in `path`, or else what `find` gives, kept there: a resumed fit has
+def kept(folder: Path | None, find: Callable[[], Found]) -> Found:
+    """What was found before and kept in `folder`, or else what `find` gives, kept there: a resumed fit has
     weights from which it cannot be found again.
     """
+    path = None if folder is None else folder / "learning_rate.json"
     if path is not None and path.is_file():
         content = json.loads(path.read_text())
         return Found(**{**content, "rates": tuple(content["rates"]), "losses": tuple(content["losses"])})

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -23,6 +22,7 @@ from models.callbacks.precision import ScaledGradients, dtype_for
 from models.callbacks.report import Report
 from models.callbacks.schedule import Phase, ScheduledRates
 from models.configs import FitConfig
+from models.distributed import ALONE, Together, from_first, group
 from models.finder import LOWEST, Found, RateFound, find_learning_rate, kept
 from models.learner import Batch, Learner
 from models.optimizers import make_optimizer
@@ -85,6 +85,8 @@ def fit_net(
     parts = [list(group) for group in groups] if groups is not None else [list(net.parameters())]
     dtype = dtype_for(config.precision, device)
     precision = torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+    among = group() if config.process_count > 1 else ALONE
+    folder = context.checkpoint_folder if group().first else None
     common = [ToDevice(device), *_callbacks(config, parts, device, dtype), *callbacks]
     make = partial(make_optimizer, config.optimizer, parts, weight_decay=config.weight_decay)
 
@@ -103,11 +105,16 @@ def fit_net(
     with out_of_memory_explained(config.batch_size):
         if context.find_only:
             raise RateFound(find())
-        found = None if config.learning_rate else kept(_found_path(context), find)
+        found = None if config.learning_rate else from_first(partial(kept, folder, find), among)
         rate = config.learning_rate if found is None else found.valley
-        if found is not None:
+        if found is not None and among.first:
             context.on_figure(found.figure(name))
         phases = phases_of(config, rate, len(parts))
+        epochs = sum(phase.epochs for phase in phases)
+        compiled = _is_compiled(config, device, epochs * len(batches.train(0)))
+        together = [Together(among, device, compiled=compiled)] if among.size > 1 else []
+        looks = [Activations(name, context.on_figure), Report(name, context.on_progress, metrics)]
+        told = looks if among.first else []
         learner = Learner(
             net,
             loss,
@@ -116,16 +123,14 @@ def fit_net(
             valid_batches=batches.valid,
             callbacks=[
                 *common,
+                *together,
+                *told,
                 ScheduledRates(phases),
-                Activations(name, context.on_figure),
-                Report(name, context.on_progress, metrics),
-                Checkpoint(context.checkpoint_folder, context.should_stop),
+                Checkpoint(folder, context.should_stop, among),
             ],
             precision=precision,
         )
-        epochs = sum(phase.epochs for phase in phases)
-        if _is_compiled(config, device, epochs * len(batches.train(0))):
-            learner.forward = torch.compile(net)
+        learner.forward = torch.compile(net) if compiled and among.size == 1 else net
         learner.fit(epochs)
     net.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     return Fit(rate) if found is None else Fit(rate, found.rates, found.losses)
@@ -140,10 +145,6 @@ def _is_compiled(config: FitConfig, device: torch.device, step_count: int) -> bo
     if config.compile == "auto":
         return device.type == "cuda" and step_count >= COMPILED_FROM_STEPS
     return config.compile == "on"
-
-
-def _found_path(context: FitContext) -> Path | None:
-    return None if context.checkpoint_folder is None else context.checkpoint_folder / "learning_rate.json"
 
 
 def phases_of(config: FitConfig, rate: float, group_count: int) -> list[Phase]:

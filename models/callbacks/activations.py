@@ -63,7 +63,11 @@ class Activations(Callback):
         self._steps.append(learner.step)
         for name, layer in layers_of(learner.model):
             self._hooks.append(layer.register_forward_hook(self._looking_as(name)))
-        self._forward, learner.forward = learner.forward, learner.model
+        # A compiled net knows of no hook that came after it.
+        self._forward, learner.forward = (
+            learner.forward,
+            getattr(learner.forward, "_orig_mod", learner.forward),
+        )
 
     def after_predict(self, learner: "Learner") -> None:
         if self._forward is None:
