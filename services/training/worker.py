@@ -42,7 +42,7 @@ from services.training.worker_process import STOPPED_EXIT_CODE
 if TYPE_CHECKING:
     from models.figures import Figure
     from models.progress import Progress
-    from models.recipe import FitContext
+    from models.recipe import FitContext, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -105,17 +105,23 @@ class Worker:
 
     def _make(self, planned: PlannedModel, prepared: Prepared) -> None:
         """Fits one model of the plan and stages it."""
+        from models.progress import TrainingFailed
+
         tell = partial(self._reporter.stage, index=planned.index, model=planned.name)
         tell(f"{planned.name}: preparing")
         curve = Curve.open(self._curve(planned))
-        figures: list[Figure] = []
+        recipe = planned.recipe()
+        figures: list[Figure] = shown(recipe, prepared)
 
         def on_progress(progress: "Progress") -> None:
             self._reporter.fitting(progress, planned.fit_share)
             curve.add(progress)
 
         context = self._context(planned, on_progress=on_progress, on_figure=figures.append)
-        fitted = planned.recipe().fit(prepared.problem, prepared.train, prepared.valid, context)
+        try:
+            fitted = recipe.fit(prepared.problem, prepared.train, prepared.valid, context)
+        except TrainingFailed as error:
+            raise TrainingFailed(f"{error}{where_it_fails(recipe, prepared)}") from error
         curve.end()
         self._check_stopped()
         tell(f"{planned.name}: evaluating and exporting", fraction=planned.fit_share)
@@ -177,6 +183,31 @@ class Worker:
             from models.progress import TrainingStopped
 
             raise TrainingStopped
+
+
+def shown(recipe: "Recipe", prepared: Prepared) -> "list[Figure]":
+    """A batch as the model is shown it; nothing where none of it can be shown."""
+    from models.data.show import batch_figure
+    from models.progress import TrainingFailed
+
+    try:
+        return [batch_figure(prepared.problem, prepared.train, config=getattr(recipe, "config", None))]
+    except TrainingFailed:
+        return []
+
+
+def where_it_fails(recipe: "Recipe", prepared: Prepared) -> str:
+    """The step at which a row of the training part fails on its way to a batch, as a sentence; the whole way
+    is logged.
+
+    Empty where rows come through and the failure lies elsewhere.
+    """
+    from models.data.show import summary
+
+    steps = summary(prepared.problem, prepared.train, getattr(recipe, "config", None))
+    for step in steps:
+        logger.info("a row's way to a batch: %s", step)
+    return f" On its way to a batch: {steps[-1]}" if steps and steps[-1].error else ""
 
 
 def failure_sentence(error: BaseException, folder: JobFolder) -> str:
