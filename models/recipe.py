@@ -131,9 +131,11 @@ class Parity:
 
 
 class FittedModel(Protocol):
-    """A model that has been trained. `kind` names what it is ("tabular_net")."""
+    """A model that has been trained."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """What it is ("tabular_net")."""
 
     def assess(self, train: pa.Table, valid: pa.Table) -> Assessment:
         """How good it is on `valid`, beside a rule made from `train`."""
