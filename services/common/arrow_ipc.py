@@ -105,17 +105,26 @@ def _is_view(kind: pa.DataType) -> bool:
 
 def _grown_bytes(array: pa.Array) -> int:
     """Bytes that a column of dictionary values or of views takes when each row has its own copy."""
-    if pa.types.is_dictionary(array.type):
-        kind = array.type.value_type
-        if _is_view(kind) or not _is_plain_text(kind):
-            return 16 * len(array)
-        lengths = pc.binary_length(array.dictionary).take(array.indices)
-        return int(pc.sum(lengths).as_py() or 0)
+    if not pa.types.is_dictionary(array.type):
+        return int(_view_lengths(array).sum())
+    values = array.dictionary
+    if _is_view(values.type):
+        lengths = pa.array(_view_lengths(values))
+    elif _is_plain_text(values.type):
+        lengths = pc.binary_length(values)
+    elif pa.types.is_nested(values.type):
+        raise ValueError("it has lists or structs as dictionary values; send them as they are")
+    else:
+        return 16 * len(array)
+    return int(pc.sum(lengths.take(array.indices).cast(pa.int64())).as_py() or 0)
+
+
+def _view_lengths(array: pa.Array) -> np.ndarray:
+    """Lengths of an array of views, int64 `(N,)`: each view's first of four 32-bit words."""
     if not len(array):
-        return 0
-    # A view's length is the first of its four 32-bit words.
-    views = memoryview(array.buffers()[1])[16 * array.offset : 16 * (array.offset + len(array))].cast("i")
-    return sum(views[::4])
+        return np.empty(0, np.int64)
+    words = np.frombuffer(array.buffers()[1], np.int32)[4 * array.offset : 4 * (array.offset + len(array))]
+    return words[::4].astype(np.int64)
 
 
 def _is_plain_text(kind: pa.DataType) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common import arrow_ipc
-from services.common.arrow_ipc import read_arrow
+from services.common.arrow_ipc import parts, read_arrow, row_bytes, to_ipc
 
 
 def ipc(table: pa.Table, compression: str | None = None) -> bytes:
@@ -70,6 +70,37 @@ def test_values_that_many_rows_name_are_counted_for_each(monkeypatch: pytest.Mon
     views = pa.DictionaryArray.from_arrays(indices, pa.array([long])).cast(pa.utf8()).cast(pa.string_view())
     with pytest.raises(InvalidArgument, match="unpacks to more than"):
         read_arrow(ipc(pa.table({"v": views})), "batch")
+    # Binary views that share one buffer, and dictionaries of views and of lists.
+    word = (len(long).to_bytes(4, "little") + long[:4].encode() + bytes(8)) * 1000
+    shared = pa.Array.from_buffers(
+        pa.binary_view(), 1000, [None, pa.py_buffer(word), pa.py_buffer(long.encode())]
+    )
+    with pytest.raises(InvalidArgument, match="unpacks to more than"):
+        read_arrow(ipc(pa.table({"b": shared})), "batch")
+    for kind in (pa.string_view(), pa.binary_view()):
+        named = pa.DictionaryArray.from_arrays(indices, pa.array([long], kind))
+        with pytest.raises(InvalidArgument, match="unpacks to more than"):
+            read_arrow(ipc(pa.table({"v": named})), "batch")
+    lists = pa.DictionaryArray.from_arrays(indices, pa.array([[1.0] * 10_000]))
+    with pytest.raises(InvalidArgument, match="lists or structs as dictionary values"):
+        read_arrow(ipc(pa.table({"l": lists})), "batch")
+
+
+def test_parts_are_cut_by_the_bytes_of_their_rows() -> None:
+    table = pa.table(
+        {
+            "b": pa.array([bytes(100), bytes(5), None, bytes(1), bytes(90)], pa.binary()),
+            "l": [[1.0], None, [], [1.0, 2.0], [0.0]],
+            "n": [1, 2, 3, 4, None],
+        }
+    )
+    [batch] = table.to_batches()
+    assert row_bytes(batch).tolist() == [116, 13, 8, 25, 106]
+    cut = list(parts(batch, 50))
+    assert [part.num_rows for part in cut] == [1, 3, 1]
+    assert pa.Table.from_batches(cut).equals(table)
+    assert row_bytes(batch.slice(3)).tolist() == [25, 106]
+    assert read_arrow(to_ipc(cut[1]), "batch").equals(table.slice(1, 3))
 
 
 def test_broken_streams_are_named() -> None:
