@@ -10,6 +10,7 @@ from dashboards import learning
 from dashboards.figures import table_of
 from dashboards.queries import client
 
+LONGEST_NAME = 40
 DELETED = "\0deleted"
 """Stands for the deletion of a row among decisions, which else are labels."""
 
@@ -22,7 +23,7 @@ class Hard(NamedTuple):
     words: dict[str, str]
 
 
-def hard_rows(figure: figure_pb2.Figure) -> Iterator[Hard]:
+def hard_rows(figure: figure_pb2.Figure, task: task_pb2.Task) -> Iterator[Hard]:
     """The rows of a figure of top losses that can be found again by their id, hardest first, each once."""
     seen = {""}
     if figure.WhichOneof("body") == "pictures":
@@ -31,15 +32,33 @@ def hard_rows(figure: figure_pb2.Figure) -> Iterator[Hard]:
                 seen.add(picture.row_id)
                 yield Hard(picture.row_id, picture.png, {"": picture.caption})
     elif figure.WhichOneof("body") == "table":
-        for row in table_of(figure.table).to_dict("records"):
-            row_id = _id_text(next(iter(row.values())))
+        for cells in table_of(figure.table).itertuples(index=False, name=None):
+            row_id = _text(cells[0])
             if row_id not in seen:
                 seen.add(row_id)
-                words = {
-                    str(name): f"{value:.4g}" if isinstance(value, float) else value
-                    for name, value in row.items()
-                }
-                yield Hard(row_id, b"", dict(list(words.items())[1:]))
+                row = dict(zip(figure.table.columns[1:], map(_text, cells[1:]), strict=True))
+                yield Hard(row_id, b"", in_words(row, task))
+
+
+def in_words(row: Mapping[str, str], task: task_pb2.Task) -> dict[str, str]:
+    """A row in the task's words: features by their description, codes with what they mean.
+
+    The id and the target are left out, as they are told apart from the row's contents.
+    """
+    columns: dict[str, task_pb2.Feature | task_pb2.SensitiveAttribute] = {}
+    columns.update((feature.name, feature) for feature in task.features)
+    columns.update((attribute.name, attribute) for attribute in task.sensitive)
+    words = {}
+    for name, value in row.items():
+        column = columns.get(name)
+        if name in {task.id_column, task.target.name} or not value:
+            continue
+        if column is None:
+            words[name] = value
+            continue
+        told = column.description if 0 < len(column.description) <= LONGEST_NAME else name
+        words[told] = f"{value} ({column.values[value]})" if value in column.values else value
+    return words
 
 
 def labels_of(task: task_pb2.Task) -> dict[str, str]:
@@ -90,6 +109,8 @@ def amend(
     return answer
 
 
-def _id_text(value: str | float) -> str:
-    """An id as ingestion knows it: a whole number without its point."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+def _text(value: str | float) -> str:
+    """A cell as one reads it: a whole number without its point, others to four digits."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if value.is_integer() else f"{value:.4g}"

@@ -4,6 +4,8 @@ Words come first: the title, the sentence that says what is seen, then the chart
 """
 
 import math
+from collections import Counter
+from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
@@ -15,10 +17,31 @@ from boarfish.v1 import figure_pb2
 from dashboards.charts import BLUE, DASHES, GREY, PALETTE, POWERS_OF_TEN, SYMBOLS, styled
 
 PICTURES_A_ROW = 6
+MOST_NARROW = 12
 MOST_WRITTEN_CELLS = 400
 MOST_NAMED_POINTS = 60
 SEQUENTIAL = [[0, "#f7f7f7"], [0.5, "#92c5de"], [1, "#08519c"]]
 DIVERGING = [[0, "#b35806"], [0.5, "#f7f7f7"], [1, "#08519c"]]
+
+
+def show_all(found: Iterable[figure_pb2.Figure], key: str) -> None:
+    """Draws figures in their order, small charts two beside each other; `key` is unique on the page."""
+    rows: list[list[figure_pb2.Figure]] = []
+    for figure in found:
+        if rows and len(rows[-1]) == 1 and not is_wide(rows[-1][0]) and not is_wide(figure):
+            rows[-1].append(figure)
+        else:
+            rows.append([figure])
+    for row in rows:
+        for column, figure in zip(st.columns(len(row), gap="large"), row, strict=True):
+            with column:
+                show(figure, f"{key}-{figure.name}")
+
+
+def is_wide(figure: figure_pb2.Figure) -> bool:
+    """Whether a figure needs the page's whole width."""
+    kind = figure.WhichOneof("body")
+    return kind in {"table", "pictures"} or (kind == "matrix" and len(figure.matrix.columns) > MOST_NARROW)
 
 
 def show(figure: figure_pb2.Figure, key: str) -> None:
@@ -43,9 +66,9 @@ def show_pictures(body: figure_pb2.PicturesFigure) -> None:
 
 
 def table_of(body: figure_pb2.TableFigure) -> pd.DataFrame:
-    """The rows under their columns; a cell is a text or a number, and mixed columns become text."""
+    """The rows under their columns, a name that comes again numbered; mixed columns become text."""
     cells = [[_value(cell) for cell in row.cells] for row in body.rows]
-    table = pd.DataFrame(cells, columns=list(body.columns))
+    table = pd.DataFrame(cells, columns=_told_apart(body.columns))
     for name in table.columns:
         if table[name].map(type).nunique() > 1:
             table[name] = table[name].map(_text)
@@ -219,6 +242,15 @@ def leaf_order(body: figure_pb2.DendrogramFigure) -> list[int]:
     for cluster, merge in enumerate(body.merges, start=len(body.names)):
         members[cluster] = members.pop(merge.left) + members.pop(merge.right)
     return [leaf for joined in members.values() for leaf in joined]
+
+
+def _told_apart(names: Iterable[str]) -> list[str]:
+    seen: Counter[str] = Counter()
+    unique = []
+    for name in names:
+        seen[name] += 1
+        unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return unique
 
 
 def _value(cell: figure_pb2.FigureCell) -> str | float:

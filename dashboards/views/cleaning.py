@@ -54,7 +54,7 @@ def show_card(row: Hard, task: task_pb2.Task, key: str) -> str:
             st.image(row.png, caption=row.words[""], width="stretch")
             return show_decision(row, task, key)
         contents, decision = st.columns([3, 1], vertical_alignment="center")
-        told = [f"**{name}** {value}" for name, value in row.words.items() if value != ""]
+        told = [f"**{name}** {value}" for name, value in row.words.items()]
         contents.markdown(" · ".join(told).replace("$", r"\$"))
         with decision:
             return show_decision(row, task, key)
@@ -125,14 +125,14 @@ def main() -> None:
         st.info("There is no model version yet. Train one first; then come back.")
         return
     figure = learning.top_losses(version.id)
-    rows = list(amending.hard_rows(figure)) if figure else []
+    data = learning.dataset(version.dataset)
+    rows = list(amending.hard_rows(figure, data.task)) if figure else []
     if figure is None or not rows:
         st.info(
             f"This version ({spoken(version.model)}) keeps no list of its hardest rows by id. Choose another "
             "version, or train anew with a task that names an id column."
         )
         return
-    data = learning.dataset(version.dataset)
     st.header("What it finds hardest")
     st.write(figure.sentence)
     if data.latest_version != version.dataset_version:

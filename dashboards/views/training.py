@@ -177,8 +177,7 @@ def show_runs(jobs: list[training_pb2.TrainingJob]) -> None:
     version = queries.model_version(versions[chosen].id)
     show_version(version)
     show_curves(job.id, version.model)
-    for place, figure in enumerate(learning.figures(version.id)):
-        figures.show(figure, f"figure-{version.id}-{place}")
+    figures.show_all(learning.figures(version.id), version.id)
 
 
 def show_comparison() -> None:

@@ -83,6 +83,12 @@ def test_a_table_has_one_type_a_column():
     assert table["mixed"].tolist() == ["", "3"]
 
 
+def test_columns_of_one_name_are_told_apart():
+    body = figure_pb2.TableFigure(columns=["id", "x", "id"])
+    body.rows.add(cells=[cell("a"), cell(1.5), cell("b")])
+    assert figures.table_of(body).columns.tolist() == ["id", "x", "id (2)"]
+
+
 @given(st.integers(2, 12), st.integers(0, 10_000))
 def test_branches_do_not_cross(count, seed):
     """Each merge joins leaves that lie next to each other, as in scipy's own order."""
@@ -95,6 +101,19 @@ def test_branches_do_not_cross(count, seed):
     assert order == [int(leaf) for leaf in dendrogram(merges, no_plot=True)["leaves"]]
     drawn = figures.dendrogram(body).data[0]
     assert max(x for x in drawn.x if x is not None) == pytest.approx(merges[:, 2].max())
+
+
+@pytest.mark.parametrize(
+    ("figure", "wide"),
+    [
+        (figure_pb2.Figure(table=figure_pb2.TableFigure()), True),
+        (figure_pb2.Figure(bars=figure_pb2.BarsFigure()), False),
+        (figure_pb2.Figure(matrix=figure_pb2.MatrixFigure(columns=["a"] * 12)), False),
+        (figure_pb2.Figure(matrix=figure_pb2.MatrixFigure(columns=["a"] * 13)), True),
+    ],
+)
+def test_tables_and_large_matrices_take_the_whole_width(figure, wide):
+    assert figures.is_wide(figure) is wide
 
 
 def test_a_figure_without_a_chart_is_an_error():

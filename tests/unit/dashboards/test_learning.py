@@ -72,20 +72,31 @@ def test_hard_pictures_are_found_by_their_id_each_once():
     figure = figure_pb2.Figure(name="top_losses")
     for row_id in ("a", "b", "a", ""):
         figure.pictures.pictures.add(png=b"png", caption="is x, said y", row_id=row_id)
-    assert [row.row_id for row in amending.hard_rows(figure)] == ["a", "b"]
+    assert [row.row_id for row in amending.hard_rows(figure, task_pb2.Task())] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
     ("cell", "row_id"),
-    [({"number": 12345678.0}, "12345678"), ({"text": "x7"}, "x7"), ({"number": 1.5}, "1.5")],
+    [({"number": 12345678.0}, "12345678"), ({"text": "x7"}, "x7")],
 )
 def test_hard_rows_of_a_table_are_found_by_their_first_column(cell, row_id):
     figure = figure_pb2.Figure(name="top_losses")
     figure.table.columns.extend(["row", "loss", "is"])
     cells = [cell, {"number": 2.34567}, {"text": "yes"}]
     figure.table.rows.add(cells=[figure_pb2.FigureCell(**one) for one in cells])
-    [row] = amending.hard_rows(figure)
+    [row] = amending.hard_rows(figure, task_pb2.Task())
     assert row == (row_id, b"", {"loss": "2.346", "is": "yes"})
+
+
+def test_a_row_is_told_in_the_words_of_the_task():
+    employment = load_task("examples/employment/task.yaml")
+    row = {"loss": "5.03", "AGEP": "83", "MAR": "2", "MIL": "9", "id": "7", "employed": "1", "SEX": ""}
+    words = amending.in_words(row, employment)
+    assert words["loss"] == "5.03"
+    assert words["Age in years"] == "83"
+    assert words["Marital status"] == "2 (widowed)"
+    assert "9" in words.values()
+    assert not {"id", "employed", "SEX", "Sex"} & set(words)
 
 
 def test_labels_are_those_of_the_task_in_its_words():
