@@ -119,6 +119,23 @@ async def test_spool_offsets_are_written_once_and_per_spool(bench: Bench) -> Non
     assert bench.values() == ["a", "b", "c", "d"]
 
 
+async def test_while_a_table_is_held_nothing_is_written(bench: Bench) -> None:
+    async with bench.writer.held() as last:
+        assert last == 0
+    await bench.writer.put("one", rows("a", "b"))
+    async with bench.writer.held() as last:
+        assert last == 2
+        put = asyncio.create_task(bench.writer.put("two", rows("c")))
+        await asyncio.sleep(0.1)
+        assert not put.done()
+        assert bench.values() == ["a", "b"]
+    assert await put == Written(3, 1, duplicate=False)
+    await bench.stop()
+    bench.start()
+    async with bench.writer.held() as last:  # as after a restart: the disk is looked at first
+        assert last == 3
+
+
 async def test_columns_may_come_later(bench: Bench) -> None:
     await bench.writer.put("one", rows("a"))
     await bench.writer.put("two", rows("b", extra=[4]))
