@@ -7,7 +7,7 @@ the time of the example. Rows that were put before are not put again.
 
 import hashlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -42,9 +42,17 @@ def example_names() -> list[str]:
 
 
 def run_example(
-    client: Client, name: str, console: Console, *, share: float = 1.0, weights_folder: Path
+    client: Client,
+    name: str,
+    console: Console,
+    *,
+    share: float = 1.0,
+    weights_folder: Path,
+    adjust: Callable[[task_pb2.Task], None] = lambda task: None,
 ) -> training_pb2.TrainingJob:
     """Puts an example's rows into the lake, trains its task's models and prints what came of it.
+
+    `adjust` may change the task beforehand, such as for fewer epochs.
 
     Raises:
         BoarfishError: a service refused something.
@@ -52,6 +60,7 @@ def run_example(
     """
     data: ExampleData = importlib.import_module(f"examples.{name}.data")
     task = load_task(FOLDER / name / "task.yaml")
+    adjust(task)
     rows = data.table(share)
     _put_weights(data, weights_folder)
     dataset = task.name if share >= 1 else f"{task.name}-{round(1000 * share)}"
