@@ -116,8 +116,22 @@ def _download(package: Package, folder: Path) -> None:
         "debian": ["apt-get", "download", "--quiet", package.requirement],
     }  # fmt: skip
     command = commands[package.registry]
+    done = _run(command, folder, package)
+    if done.returncode and package.registry == "debian":
+        # The machine has no index of packages, or an old one: an index of our own needs no rights.
+        lists = CACHE / "debian-lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        own = ["-o", f"Dir::State::Lists={lists}", "-o", "Debug::NoLocking=1"]
+        _run(["apt-get", *own, "update", "--quiet"], folder, package)
+        done = _run(["apt-get", *own, *command[1:]], folder, package)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
+        raise SourceUnavailable(f"{package.requirement} could not be fetched: {said[0]}.")
+
+
+def _run(command: list[str], folder: Path, package: Package) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command, cwd=folder, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S, check=False
         )
     except FileNotFoundError as error:
@@ -126,10 +140,6 @@ def _download(package: Package, folder: Path) -> None:
         raise SourceUnavailable(
             f"{package.requirement} did not come within {DOWNLOAD_TIMEOUT_S} s"
         ) from error
-    if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no reason given"]
-        hint = " Run `apt-get update` first." if package.registry == "debian" else ""
-        raise SourceUnavailable(f"{package.requirement} could not be fetched: {said[0]}.{hint}")
 
 
 @contextmanager
