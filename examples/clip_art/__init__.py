@@ -1,0 +1,1 @@
+"""What clip art shows: several labels a picture."""

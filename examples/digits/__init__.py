@@ -1,0 +1,1 @@
+"""Digits by hand: the nearest mean picture first, then a net."""

@@ -1,0 +1,1 @@
+"""Kinds of emoji, by transfer from a pretrained body; errors by skin tone."""

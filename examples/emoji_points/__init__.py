@@ -1,0 +1,1 @@
+"""Where an emoji lies on a canvas: key points."""

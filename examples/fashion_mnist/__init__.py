@@ -1,0 +1,1 @@
+"""Clothes in grey: an XResNet from scratch."""
