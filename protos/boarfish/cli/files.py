@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boarfish.cli.output import fail
-from boarfish.rows import arrow_batch, row_batches, table_parts
+from boarfish.rows import MESSAGE_BYTES, arrow_batch, row_batches, table_parts
 from boarfish.v1 import common_pb2, task_pb2
 
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -76,6 +76,7 @@ class Reading:
         """Batches of rows, each with its place."""
         places: list[str] = []
         waiting: list[Row] = []
+        size = 0
         for place, row in rows:
             self.advance(1)
             if isinstance(row, Refusal):
@@ -83,9 +84,10 @@ class Reading:
                 continue
             places.append(place)
             waiting.append(row)
-            if len(waiting) >= _ROWS_A_PART or _is_large(row):
+            size += _about_bytes(row)
+            if len(waiting) >= _ROWS_A_PART or size >= MESSAGE_BYTES:
                 yield from _as_parts(waiting, places)
-                waiting, places = [], []
+                waiting, places, size = [], [], 0
         if waiting:
             yield from _as_parts(waiting, places)
 
@@ -292,5 +294,5 @@ def _numbered(what: str, first: int) -> Callable[[int], str]:
     return lambda index: f"{what} {first + index + 1:,}"
 
 
-def _is_large(row: Row) -> bool:
-    return any(isinstance(value, bytes) and len(value) > 1 << 20 for value in row.values())
+def _about_bytes(row: Row) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, bytes | str | list))
