@@ -135,8 +135,8 @@ class FittedRandomForest(FittedTrees):
             # scikit-learn gives 0 for a row that no tree can judge.
             known = (judged != 0.0).any(1)
         else:
-            judged = self._all_classes(self.estimator.oob_decision_function_)
-            known = np.isfinite(judged).all(1) & (judged.sum(1) > 0)
+            shares = self.estimator.oob_decision_function_
+            judged, known = self._all_classes(shares), shares.sum(1) > 0
         found = measure(problem, label[known], self.spec.target.finish(judged[known]))
         return {f"out_of_bag_{problem.metric}": found[problem.metric]}
 
