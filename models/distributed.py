@@ -21,6 +21,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from models.callbacks.base import Callback, CancelValidation
+from models.progress import TrainingStopped
 
 if TYPE_CHECKING:
     from models.learner import Learner
@@ -96,6 +97,20 @@ def from_first(make: Callable[[], T], among: Group) -> T:
     dist.broadcast_object_list(told)
     made: T = told[0]
     return made
+
+
+@contextmanager
+def stopped_when_lost(among: Group) -> Iterator[None]:
+    """Turns the error of a group that has lost a process into `TrainingStopped`: its own error, if it had
+    one, is in its log, and the fit can go on from the checkpoint.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        lost = isinstance(error, dist.DistError) or "gloo" in str(error)
+        if among.size == 1 or not lost:
+            raise
+        raise TrainingStopped(f"Another process of the fit is gone: {error}") from error
 
 
 class Together(Callback):

@@ -22,7 +22,7 @@ from models.callbacks.precision import ScaledGradients, dtype_for
 from models.callbacks.report import Report
 from models.callbacks.schedule import Phase, ScheduledRates
 from models.configs import FitConfig
-from models.distributed import ALONE, Together, from_first, group
+from models.distributed import ALONE, Together, from_first, group, stopped_when_lost
 from models.finder import LOWEST, Found, RateFound, find_learning_rate, kept
 from models.learner import Batch, Learner
 from models.optimizers import make_optimizer
@@ -102,7 +102,7 @@ def fit_net(
             should_stop=context.should_stop,
         )
 
-    with out_of_memory_explained(config.batch_size):
+    with out_of_memory_explained(config.batch_size), stopped_when_lost(among):
         if context.find_only:
             raise RateFound(find())
         found = None if config.learning_rate else from_first(partial(kept, folder, find), among)

@@ -8,7 +8,6 @@ when it ended. All state is in the book, so the service may be killed at any poi
 import asyncio
 import logging
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +19,11 @@ from boarfish.v1 import training_pb2
 from sqlalchemy.exc import OperationalError
 
 from services.common.model_store import ModelStore, StoredModel
+from services.training.compute import worker_command
 from services.training.feed import JobFeed
 from services.training.job_folder import JobFolder, Order
 from services.training.jobs import QUEUED, RUNNING, JobBook
+from services.training.plan import planned_models
 from services.training.settings import TrainingSettings
 from services.training.worker_process import End, Failed, Finished, Found, WorkerProcess
 
@@ -158,7 +159,8 @@ class Dispatcher:
             threads=settings.worker_threads,
         )
         await asyncio.to_thread(folder.write, order, job.task)
-        command = [sys.executable, "-m", "services.training.worker", str(folder.path)]
+        process_count = max((planned.process_count for planned in planned_models(job.task)), default=1)
+        command = worker_command(settings, folder.path, process_count)
         worker = await WorkerProcess.start(command, self._log_path(job.id), threads=order.threads)
         self._workers[job.id] = worker
         try:

@@ -69,6 +69,11 @@ class PlannedModel:
         """The pretrained weights that the plan names; empty for none."""
         return str(getattr(getattr(self.plan, self.name), "weights", ""))
 
+    @property
+    def process_count(self) -> int:
+        """Processes that fit it together: the most that any net in it asks for."""
+        return _process_count_of(self.plan)
+
     def recipe(self) -> "Recipe":
         """The kind of model with its settings."""
         return _recipe_of(self.plan)
@@ -156,6 +161,13 @@ def _flat(settings: Any, prefix: str) -> "typing.Iterator[tuple[str, str]]":
         elif value is not None:
             text = f"{value:g}" if isinstance(value, float) else str(value)
             yield f"{prefix}{field.name}", text
+
+
+def _process_count_of(plan: task_pb2.ModelPlan) -> int:
+    if plan.WhichOneof("plan") == ENSEMBLE:
+        return max(map(_process_count_of, plan.ensemble.members), default=1)
+    settings = _settings_of(plan)
+    return int(getattr(getattr(settings, "fit", settings), "process_count", 1))
 
 
 def _fit_seconds_of(plan: task_pb2.ModelPlan) -> float:

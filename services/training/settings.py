@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -28,6 +29,15 @@ class TrainingSettings(Settings):
         ge=0,
         le=60,
         description="How long a worker may take to stop before it is killed, in seconds.",
+    )
+
+    training_compute: Literal["process", "ray"] = Field(
+        default="process",
+        description="Where jobs run: on this machine, or on a Ray cluster (needs the extra `ray`).",
+    )
+    ray_address: str = Field(
+        default="",
+        description="The Ray cluster's address; empty: a Ray of this machine, started for each job.",
     )
 
     @property

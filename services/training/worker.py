@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from boarfish.errors import BoarfishError, FieldViolation, InvalidArgument
 from boarfish.v1 import training_pb2
@@ -245,18 +245,12 @@ def claim_stdout() -> int:
     return descriptor
 
 
-def main(arguments: list[str]) -> int:
-    """Runs the worker on the folder in `arguments`; the exit status."""
-    descriptor = claim_stdout()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stopped = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    folder = JobFolder(Path(arguments[0]))
+def work(folder: JobFolder, tell: Callable[[Report], None], stopped: threading.Event) -> int:
+    """Runs the worker on `folder` and tells how it ended; the exit status."""
     from models.progress import TrainingStopped
 
     try:
-        worker = Worker(folder, partial(send, descriptor), stopped)
+        worker = Worker(folder, tell, stopped)
         if worker.order.find_rate_of is None:
             report = Report(finished=worker.run())
         else:
@@ -266,14 +260,32 @@ def main(arguments: list[str]) -> int:
         return STOPPED_EXIT_CODE
     except BaseException as error:
         logger.exception("the job failed")
-        send(descriptor, Report(failed=failure_sentence(error, folder)))
+        tell(Report(failed=failure_sentence(error, folder)))
         return 1
-    send(descriptor, report)
+    tell(report)
     return 0
 
 
-if __name__ == "__main__":
-    status = main(sys.argv[1:])
-    # Libraries' threads and exit handlers have nothing left to do, and some take seconds.
+def listen() -> threading.Event:
+    """Logs to standard error; the event that SIGTERM sets from now on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return stopped
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process. Libraries' threads and exit handlers have nothing left to do; some take seconds."""
     logging.shutdown()
     os._exit(status)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the worker on the folder in `arguments`; the exit status."""
+    descriptor = claim_stdout()
+    return work(JobFolder(Path(arguments[0])), partial(send, descriptor), listen())
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:]))

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from models.distributed import ALONE, Group, agreed, from_first, group
+from models.distributed import ALONE, Group, agreed, from_first, group, stopped_when_lost
+from models.progress import TrainingStopped
 from tests.unit.models import net_of_many_processes
 
 ROOT = Path(__file__).parents[3]
@@ -54,3 +55,13 @@ def test_alone_nothing_is_asked_of_others() -> None:
         return True
 
     assert agreed(stop, ALONE) is stop
+
+
+def test_a_lost_process_stops_the_fit_and_another_error_stays_what_it_is() -> None:
+    two = Group(0, 2)
+    with pytest.raises(TrainingStopped, match="Another process"), stopped_when_lost(two):
+        raise RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer")
+    with pytest.raises(RuntimeError, match="shapes"), stopped_when_lost(two):
+        raise RuntimeError("shapes differ")
+    with pytest.raises(RuntimeError, match="gloo"), stopped_when_lost(ALONE):
+        raise RuntimeError("gloo")
