@@ -30,7 +30,7 @@ from services.common.columns import (
     column_error,
 )
 from services.common.rich_columns import RichColumn, SeriesColumn
-from services.common.task_columns import prediction_columns, record_columns, target_columns
+from services.common.task_columns import free_names, prediction_columns, record_columns, target_columns
 
 __all__ = [
     "CATEGORY",
@@ -106,13 +106,10 @@ class RowSchema:
     def for_predictions(cls, task: task_pb2.Task) -> "RowSchema":
         """Rows to predict: features, and sensitive attributes where the caller has them.
 
-        Id and time are taken and left out.
+        Id, time and the column that the split goes by are taken and left out.
         """
         columns = prediction_columns(task)
-        ignored = {name for name in (task.id_column, task.time_column) if name} - {
-            column.name for column in columns
-        }
-        return cls(columns, ignored)
+        return cls(columns, set(free_names(task)) - {column.name for column in columns})
 
     def decode(self, batch: common_pb2.RowBatch) -> CheckedRows:
         """Checks a batch.

@@ -12,18 +12,18 @@ DEFAULT_SEPARATOR = ";"
 
 
 def record_columns(task: task_pb2.Task) -> list[Column]:
-    """Of a dataset's rows: id and time, kept as they come where nothing else says what they are, features,
-    targets and sensitive attributes.
+    """Of a dataset's rows: features, targets, sensitive attributes, and before them what nothing else says
+    the type of.
     """
-    features, targets = [*map(_feature_column, task.features)], target_columns(task)
-    known = {column.name for column in (*features, *targets)}
-    free = dict.fromkeys(name for name in (task.id_column, task.time_column) if name and name not in known)
-    return [
-        *(Column(name, None, True, False) for name in free),
-        *features,
-        *targets,
-        *_sensitive_columns(task),
-    ]
+    typed = [*map(_feature_column, task.features), *target_columns(task), *_sensitive_columns(task)]
+    known = {column.name for column in typed}
+    return [*(Column(name, None, True, False) for name in free_names(task) if name not in known), *typed]
+
+
+def free_names(task: task_pb2.Task) -> list[str]:
+    """Columns that are kept as they come, and that no model sees: id, time, and what the split goes by."""
+    names = (task.id_column, task.time_column, task.split.column)
+    return [*dict.fromkeys(name for name in names if name)]
 
 
 def prediction_columns(task: task_pb2.Task) -> list[Column]:

@@ -247,8 +247,9 @@ class IngestionService(ingestion_pb2_grpc.IngestionServiceServicer):
 
 def _names_that_clash(task: task_pb2.Task) -> Iterator[FieldViolation]:
     """Columns that the lake cannot hold beside each other or beside its own."""
-    for field in ("id_column", "time_column"):
-        if getattr(task, field).startswith("_"):
+    free = {"id_column": task.id_column, "time_column": task.time_column, "split.column": task.split.column}
+    for field, name in free.items():
+        if name.startswith("_"):
             yield FieldViolation(field, "begins with an underscore; such columns are the lake's own")
     seen: dict[str, str] = {}
     for column in RowSchema.for_records(task).columns:

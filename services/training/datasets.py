@@ -86,7 +86,8 @@ def read_rows(lake: Lake, version: DatasetVersion, task: task_pb2.Task) -> pa.Ta
 
 
 def _field_paths(task: task_pb2.Task) -> dict[str, str]:
-    paths = {task.id_column: "task.id_column", task.time_column: "task.time_column"}
+    paths = {task.split.column: "task.split.column"}
+    paths |= {task.id_column: "task.id_column", task.time_column: "task.time_column"}
     paths |= {feature.name: f"task.features[{index}].name" for index, feature in enumerate(task.features)}
     paths |= {one.name: f"task.sensitive[{index}].name" for index, one in enumerate(task.sensitive)}
     paths |= {

@@ -145,7 +145,8 @@ def count_rows(path: Path) -> int:
 
 def column_types(task: task_pb2.Task) -> dict[str, int | None]:
     """The feature type of each column of the task's rows; `None` for one that is kept as it comes."""
-    types: dict[str, int | None] = {name: None for name in (task.id_column, task.time_column) if name}
+    free = (task.id_column, task.time_column, task.split.column)
+    types: dict[str, int | None] = {name: None for name in free if name}
     types |= {one.name: one.type for one in task.features}
     types |= {one.name: one.type for one in task.sensitive}
     target = task_pb2.FEATURE_TYPE_CATEGORY

@@ -229,6 +229,18 @@ def test_several_numbers_are_several_columns_and_a_language_model_has_none() -> 
     assert RowSchema.for_records(task(task_pb2.TASK_KIND_LANGUAGE_MODEL, TEXT)).names == ("f0",)
 
 
+def test_what_the_split_goes_by_is_kept_and_is_no_models_business() -> None:
+    held_out = task(task_pb2.TASK_KIND_REGRESSION, IMAGE, minimum=0.0)
+    held_out.split.method, held_out.split.column = task_pb2.SPLIT_METHOD_COLUMN, "is_test"
+    assert RowSchema.for_records(held_out).names == ("is_test", "f0", "target")
+    predictions = RowSchema.for_predictions(held_out)
+    assert predictions.names == ("f0",)
+    checked = predictions.check_table(pa.table({"f0": [PNG_FILE], "is_test": [1]}))
+    assert checked.rows.schema.names == ["f0"]
+    held_out.split.column = "f0"
+    assert RowSchema.for_records(held_out).names == ("f0", "target")
+
+
 def test_a_row_that_could_not_be_sent_back_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_ROW_BYTES", 100)
     schema = RowSchema.for_records(task(task_pb2.TASK_KIND_LANGUAGE_MODEL, TEXT, TEXT))
