@@ -61,7 +61,7 @@ class Unet:
         warnings.append(check_classes(counts, problem.target.classes, len(train_rows.readable)))
         if config.fit.frozen_epochs and context.weights is None:
             warnings.append(
-                "frozen_epochs trained the way up alone on a body without pretrained weights: it seldom helps."
+                "frozen_epochs trained the way up alone on a body without pretrained weights, seldom a help."
             )
         torch.manual_seed(context.seed)
         net = UNet(body_of(config.architecture, context.weights), len(counts))

@@ -19,7 +19,7 @@ MASKS = Problem(
 PAIRS = Problem(
     BINARY,
     (Input("left", "image"), Input("right", "image")),
-    Target(names=("same",), positive_value="yes", negative_value="no"),
+    Target(names=("brighter",), positive_value="yes", negative_value="no"),
     metric="auc",
     id_column="name",
 )
@@ -59,23 +59,25 @@ def masked_table(count: int = 24, seed: int = 0) -> pa.Table:
 
 
 def paired_table(count: int = 40, seed: int = 0) -> pa.Table:
-    """Pairs of discs: "yes" where both have about the same colour."""
+    """Pairs of discs: "yes" where the first of them is the brighter one."""
     random = np.random.default_rng(seed)
-    left, right, same = [], [], []
-    for row in range(count):
-        is_same = row % 2 == 0
-        colours = [(230, 40, 40), (40, 40, 230)]
-        first = int(random.integers(2))
-        for pictures, colour in ((left, colours[first]), (right, colours[first if is_same else 1 - first])):
-            picture, mask = disc(random, (32, 32))
-            picture[mask > 0] = colour
-            pictures.append(png(picture))
-        same.append("yes" if is_same else "no")
+    bright = np.where(random.random((count, 1)) < 0.5, [[240, 80]], [[80, 240]])
+    discs = [[disc(random, (32, 32)) for _ in range(2)] for _ in range(count)]
+    columns = [
+        [
+            png(np.where(mask[..., None] > 0, level, picture // 4).astype(np.uint8))
+            for (picture, mask), level in pair
+        ]
+        for pair in (
+            [(row[side], int(levels[side])) for row, levels in zip(discs, bright, strict=True)]
+            for side in range(2)
+        )
+    ]
     return pa.table(
         {
             "name": [f"pair{row}" for row in range(count)],
-            "left": pa.array(left, pa.binary()),
-            "right": pa.array(right, pa.binary()),
-            "same": same,
+            "left": pa.array(columns[0], pa.binary()),
+            "right": pa.array(columns[1], pa.binary()),
+            "brighter": np.where(bright[:, 0] > bright[:, 1], "yes", "no"),
         }
     )
