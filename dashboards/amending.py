@@ -16,11 +16,12 @@ DELETED = "\0deleted"
 
 
 class Hard(NamedTuple):
-    """A row that is hard: its id, its picture (or none), and what is to be read of it, by name."""
+    """A row that is hard: its id, its picture (or none), what the model made of it, and what is in it."""
 
     row_id: str
     png: bytes
-    words: dict[str, str]
+    verdict: str
+    contents: dict[str, str]
 
 
 def hard_rows(figure: figure_pb2.Figure, task: task_pb2.Task) -> Iterator[Hard]:
@@ -30,35 +31,37 @@ def hard_rows(figure: figure_pb2.Figure, task: task_pb2.Task) -> Iterator[Hard]:
         for picture in figure.pictures.pictures:
             if picture.row_id not in seen:
                 seen.add(picture.row_id)
-                yield Hard(picture.row_id, picture.png, {"": picture.caption})
+                yield Hard(picture.row_id, picture.png, picture.caption, {})
     elif figure.WhichOneof("body") == "table":
         for cells in table_of(figure.table).itertuples(index=False, name=None):
             row_id = _text(cells[0])
             if row_id not in seen:
                 seen.add(row_id)
                 row = dict(zip(figure.table.columns[1:], map(_text, cells[1:]), strict=True))
-                yield Hard(row_id, b"", in_words(row, task))
+                yield Hard(row_id, b"", verdict_of(row, task), contents_of(row, task))
 
 
-def in_words(row: Mapping[str, str], task: task_pb2.Task) -> dict[str, str]:
-    """A row in the task's words: features by their description, codes with what they mean.
-
-    The id and the target are left out, as they are told apart from the row's contents.
-    """
+def contents_of(row: Mapping[str, str], task: task_pb2.Task) -> dict[str, str]:
+    """What is in a row, in the task's words: features by their description, codes with what they mean."""
     columns: dict[str, task_pb2.Feature | task_pb2.SensitiveAttribute] = {}
     columns.update((feature.name, feature) for feature in task.features)
     columns.update((attribute.name, attribute) for attribute in task.sensitive)
     words = {}
     for name, value in row.items():
-        column = columns.get(name)
-        if name in {task.id_column, task.target.name} or not value:
-            continue
-        if column is None:
-            words[name] = value
-            continue
-        told = column.description if 0 < len(column.description) <= LONGEST_NAME else name
-        words[told] = f"{value} ({column.values[value]})" if value in column.values else value
+        if (column := columns.get(name)) is not None and value:
+            told = column.description if 0 < len(column.description) <= LONGEST_NAME else name
+            words[told] = f"{value} ({column.values[value]})" if value in column.values else value
     return words
+
+
+def verdict_of(row: Mapping[str, str], task: task_pb2.Task) -> str:
+    """What the figure says of a row beside its contents: its loss, what it is and what was said."""
+    told_apart = {task.id_column, task.time_column, task.target.name}
+    told_apart |= {feature.name for feature in task.features}
+    told_apart |= {attribute.name for attribute in task.sensitive}
+    return " · ".join(
+        f"**{name}** {value}" for name, value in row.items() if name not in told_apart and value
+    )
 
 
 def labels_of(task: task_pb2.Task) -> dict[str, str]:

@@ -72,6 +72,10 @@ def rate_sweep(found: training_pb2.FindLearningRateResponse) -> go.Figure:
         )
     figure.update_layout(height=380, showlegend=False)
     figure = styled(figure, "Loss, smoothed", None)
+    # Where the loss explodes is not what is looked for: the fall fills the chart.
+    if found.losses:
+        fall = max(found.losses[0] - min(found.losses), 0.1 * abs(found.losses[0]))
+        figure.update_yaxes(range=[found.losses[0] - 1.15 * fall, found.losses[0] + 0.75 * fall])
     figure.update_xaxes(title="Learning rate", type="log", **POWERS_OF_TEN)
     return figure
 

@@ -51,11 +51,12 @@ def show_card(row: Hard, task: task_pb2.Task, key: str) -> str:
     """One row with its picture or contents, and the decision on it."""
     with st.container(border=True):
         if row.png:
-            st.image(row.png, caption=row.words[""], width="stretch")
+            st.image(row.png, caption=row.verdict, width="stretch")
             return show_decision(row, task, key)
         contents, decision = st.columns([3, 1], vertical_alignment="center")
-        told = [f"**{name}** {value}" for name, value in row.words.items()]
-        contents.markdown(" · ".join(told).replace("$", r"\$"))
+        contents.markdown(row.verdict)
+        told = " · ".join(f"{name}: {value}" for name, value in row.contents.items())
+        contents.caption(told.replace("$", r"\$"))
         with decision:
             return show_decision(row, task, key)
 

@@ -83,6 +83,27 @@ def test_audits_and_ledger(page):
     keep_picture(page, "audits")
 
 
+def test_the_runs_behind_the_deployment_can_be_looked_into(page):
+    visit(page, "Training")
+    expect(page.get_by_text("better than always").first).to_be_visible()
+    for title in ("How tabular net learnt", "What is taken for what", "What it finds hardest"):
+        expect(page.get_by_role("heading", name=title)).to_be_attached()
+    keep_picture(page, "training")
+
+
+def test_a_row_that_the_model_finds_hard_is_deleted(page):
+    visit(page, "Data cleaner")
+    decision = page.get_by_role("combobox", name="Row ").first
+    expect(decision).to_be_visible()
+    decision.click()
+    page.get_by_role("option", name="Delete").click()
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_role("textbox", name="Why").fill("Entered twice")
+    page.get_by_role("button", name="Make a new dataset version").click()
+    expect(page.get_by_text("0 relabelled, 1 deleted, by Ada")).to_be_visible(timeout=PATIENCE_MS)
+    keep_picture(page, "cleaner")
+
+
 def test_pages_can_be_walked_by_keyboard(page):
     settled(page)
     seen = set()

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 from boarfish.v1 import figure_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import dendrogram, linkage
 
@@ -89,6 +89,7 @@ def test_columns_of_one_name_are_told_apart():
     assert figures.table_of(body).columns.tolist() == ["id", "x", "id (2)"]
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(2, 12), st.integers(0, 10_000))
 def test_branches_do_not_cross(count, seed):
     """Each merge joins leaves that lie next to each other, as in scipy's own order."""

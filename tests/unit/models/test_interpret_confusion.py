@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -28,6 +28,7 @@ def test_rows_are_what_is_and_columns_what_was_said():
     assert figure.sentence.startswith("3 of 6 validation rows are on the diagonal")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=40))
 def test_counts_of_two_parts_add_up_to_those_of_the_whole(pairs):
     label, said = np.array(pairs, int).reshape(-1, 2).T
@@ -63,6 +64,7 @@ def test_rates_come_worst_first_with_an_interval_and_say_who_has_none():
     assert "1 of 3 classes have no such rows" in recall.sentence
 
 
+@settings(deadline=None)
 @given(st.integers(1, 500).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of))))
 def test_intervals_are_those_of_scipy(pair):
     hits, of = pair
