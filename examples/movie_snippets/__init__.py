@@ -1,0 +1,1 @@
+"""Praise and blame in sentences of film reviews, told apart by ULMFiT."""

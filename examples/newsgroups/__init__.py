@@ -1,0 +1,1 @@
+"""Twenty newsgroups told apart by ULMFiT."""
