@@ -113,17 +113,10 @@ def _split(task: task_pb2.Task) -> Iterator[FieldViolation]:
                 "split.column", "a random split needs no column; remove it or choose time, group or column"
             )
         return
-    known = [
-        task.id_column,
-        task.time_column,
-        *(f.name for f in task.features),
-        *(s.name for s in task.sensitive),
-    ]
     if not column:
         yield FieldViolation("split.column", "is missing; this method needs the column that decides")
-    elif column not in known:
-        there = ", ".join(name for name in known if name)
-        yield FieldViolation("split.column", f"{column} is not a column of this task; it has {there}")
+    elif column == task.target.name:
+        yield FieldViolation("split.column", f"{column} is the target; rows cannot be held out by it")
 
 
 def _words(task: task_pb2.Task) -> Iterator[FieldViolation]:

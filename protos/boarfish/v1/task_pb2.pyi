@@ -698,7 +698,7 @@ class Split(_message.Message):
     validation_share: _builtins.float
     """Share of rows held out for validation."""
     column: _builtins.str
-    """TIME, GROUP, COLUMN: the column that decides."""
+    """TIME, GROUP, COLUMN: the column that decides. It is kept in the dataset's rows; it need not be a feature."""
     seed: _builtins.int
     """Seed of the random choice."""
     def __init__(

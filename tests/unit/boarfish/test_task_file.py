@@ -50,11 +50,7 @@ def test_the_demos_task_loads():
         ("validation_share: 0.2", "validation_share: yes", "must be a number"),
         ('positive_value: "1"', 'positive_value: "0"', "is the same as positive_value"),
         ("method: random", "method: group", "split.column: is missing"),
-        (
-            "method: random",
-            "method: time\n  column: nowhere",
-            "split.column: nowhere is not a column of this task",
-        ),
+        ("method: random", "method: time\n  column: employed", "split.column: employed is the target"),
         ("minimum: 0", "minimum: 500", "features[0].maximum: is 120, below the minimum 500"),
         ("  - name: SEX", "  - name: AGEP", "a sensitive attribute must not be a model input"),
         ("name: employment\n", "name: employment\nname: again\n", "name: stands twice; keep one"),
