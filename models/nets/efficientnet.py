@@ -22,8 +22,9 @@ STAGES = (
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-# TensorFlow's batch normalisation: its decay of 0.99 is a momentum of 0.01 here.
-NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.01
+# TensorFlow's batch normalisation. Its decay of 0.99 would be a momentum of 0.01 here, which the few hundred
+# steps of a transfer are too short for: what is normalised by would still be ImageNet's.
+NORM_EPSILON, NORM_MOMENTUM = 1e-3, 0.1
 
 
 class SamePadded(nn.Conv2d):
