@@ -42,6 +42,7 @@ _IDEMPOTENT = {
             "ListAudits",
         ),
         *("AppendLedgerEntry", "ListLedgerEntries", "VerifyLedger"),
+        *("GetLedgerCheckpoint", "ProveLedgerEntry", "WriteDocument"),
     ),
 }
 _SERVICE_CONFIG = {

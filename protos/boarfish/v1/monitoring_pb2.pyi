@@ -151,6 +151,44 @@ APPEAL_STATE_UPHELD: AppealState.ValueType  # 3
 APPEAL_STATE_REJECTED: AppealState.ValueType  # 4
 Global___AppealState: _TypeAlias = AppealState  # noqa: Y015
 
+class _DocumentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DocumentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DocumentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOCUMENT_KIND_UNSPECIFIED: _DocumentKind.ValueType  # 0
+    DOCUMENT_KIND_DATASHEET: _DocumentKind.ValueType  # 1
+    """Where the data come from (Gebru and others, 2021)."""
+    DOCUMENT_KIND_MODEL_CARD: _DocumentKind.ValueType  # 2
+    """What the model is for, how good it is, for whom (Mitchell and others, 2019)."""
+    DOCUMENT_KIND_ETHICS_CHECKLIST: _DocumentKind.ValueType  # 3
+    """Whether this should be done at all, and what may go wrong."""
+    DOCUMENT_KIND_DATA_PROJECT_CHECKLIST: _DocumentKind.ValueType  # 4
+    """Strategy, data, analytics, implementation, maintenance, constraints."""
+    DOCUMENT_KIND_BIAS_AUDIT: _DocumentKind.ValueType  # 5
+    """Selection rates and impact ratios (New York City Local Law 144)."""
+    DOCUMENT_KIND_TECHNICAL_DOCUMENTATION: _DocumentKind.ValueType  # 6
+    """Technical documentation (EU AI Act, Annex IV)."""
+
+class DocumentKind(_DocumentKind, metaclass=_DocumentKindEnumTypeWrapper):
+    """Which document."""
+
+DOCUMENT_KIND_UNSPECIFIED: DocumentKind.ValueType  # 0
+DOCUMENT_KIND_DATASHEET: DocumentKind.ValueType  # 1
+"""Where the data come from (Gebru and others, 2021)."""
+DOCUMENT_KIND_MODEL_CARD: DocumentKind.ValueType  # 2
+"""What the model is for, how good it is, for whom (Mitchell and others, 2019)."""
+DOCUMENT_KIND_ETHICS_CHECKLIST: DocumentKind.ValueType  # 3
+"""Whether this should be done at all, and what may go wrong."""
+DOCUMENT_KIND_DATA_PROJECT_CHECKLIST: DocumentKind.ValueType  # 4
+"""Strategy, data, analytics, implementation, maintenance, constraints."""
+DOCUMENT_KIND_BIAS_AUDIT: DocumentKind.ValueType  # 5
+"""Selection rates and impact ratios (New York City Local Law 144)."""
+DOCUMENT_KIND_TECHNICAL_DOCUMENTATION: DocumentKind.ValueType  # 6
+"""Technical documentation (EU AI Act, Annex IV)."""
+Global___DocumentKind: _TypeAlias = DocumentKind  # noqa: Y015
+
 @_typing.final
 class DeploymentHealth(_message.Message):
     """How one deployment is doing."""
@@ -1585,3 +1623,252 @@ class VerifyLedgerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyLedgerResponse: _TypeAlias = VerifyLedgerResponse  # noqa: Y015
+
+@_typing.final
+class LedgerCheckpoint(_message.Message):
+    """A signed statement of how long the ledger is and what stands in it. Keep it elsewhere, to see later whether the
+    ledger was altered or cut off.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTE_FIELD_NUMBER: _builtins.int
+    VERIFIER_KEY_FIELD_NUMBER: _builtins.int
+    note: _builtins.str
+    """A signed note (C2SP signed-note and tlog-checkpoint): the ledger's name, its number of entries, the root of its
+    RFC 6962 Merkle tree, and an Ed25519 signature.
+    """
+    verifier_key: _builtins.str
+    """The public key as a verifier key of signed notes ("boarfish+1a2b3c4d+AQ...")."""
+    def __init__(
+        self,
+        *,
+        note: _builtins.str = ...,
+        verifier_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["note", b"note", "verifier_key", b"verifier_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerCheckpoint: _TypeAlias = LedgerCheckpoint  # noqa: Y015
+
+@_typing.final
+class GetLedgerCheckpointRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EARLIER_ENTRY_COUNT_FIELD_NUMBER: _builtins.int
+    earlier_entry_count: _builtins.int
+    """Number of entries of a checkpoint that was kept; 0: none."""
+    def __init__(
+        self,
+        *,
+        earlier_entry_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier_entry_count", b"earlier_entry_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLedgerCheckpointRequest: _TypeAlias = GetLedgerCheckpointRequest  # noqa: Y015
+
+@_typing.final
+class GetLedgerCheckpointResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_PATH_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checkpoint(self) -> Global___LedgerCheckpoint: ...
+    @_builtins.property
+    def consistency_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """RFC 6962 consistency proof from the earlier checkpoint to this one, hashes as hex; empty when none was named."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: Global___LedgerCheckpoint | None = ...,
+        consistency_path: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "consistency_path", b"consistency_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLedgerCheckpointResponse: _TypeAlias = GetLedgerCheckpointResponse  # noqa: Y015
+
+@_typing.final
+class ProveLedgerEntryRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveLedgerEntryRequest: _TypeAlias = ProveLedgerEntryRequest  # noqa: Y015
+
+@_typing.final
+class ProveLedgerEntryResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    INCLUSION_PATH_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    entry: _builtins.str
+    """The entry as it was hashed: RFC 8785 JSON."""
+    @_builtins.property
+    def inclusion_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """RFC 6962 inclusion proof, hashes as hex."""
+
+    @_builtins.property
+    def checkpoint(self) -> Global___LedgerCheckpoint: ...
+    def __init__(
+        self,
+        *,
+        entry: _builtins.str = ...,
+        inclusion_path: _abc.Iterable[_builtins.str] | None = ...,
+        checkpoint: Global___LedgerCheckpoint | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "inclusion_path", b"inclusion_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProveLedgerEntryResponse: _TypeAlias = ProveLedgerEntryResponse  # noqa: Y015
+
+@_typing.final
+class ExportLedgerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportLedgerRequest: _TypeAlias = ExportLedgerRequest  # noqa: Y015
+
+@_typing.final
+class ExportLedgerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTENT_FIELD_NUMBER: _builtins.int
+    content: _builtins.str
+    """The next part of the file, UTF-8."""
+    def __init__(
+        self,
+        *,
+        content: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportLedgerResponse: _TypeAlias = ExportLedgerResponse  # noqa: Y015
+
+@_typing.final
+class Document(_message.Message):
+    """A document at a moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TITLE_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    HTML_FIELD_NUMBER: _builtins.int
+    MARKDOWN_FIELD_NUMBER: _builtins.int
+    MODEL_CARD_TOOLKIT_FIELD_NUMBER: _builtins.int
+    OPEN_QUESTIONS_FIELD_NUMBER: _builtins.int
+    title: _builtins.str
+    html: _builtins.str
+    """A page that needs nothing else."""
+    markdown: _builtins.str
+    """MODEL_CARD: the card as Hugging Face lays it out, YAML and Markdown."""
+    @_builtins.property
+    def content(self) -> _struct_pb2.Struct:
+        """Everything in it, for machines."""
+
+    @_builtins.property
+    def model_card_toolkit(self) -> _struct_pb2.Struct:
+        """MODEL_CARD: the card in the schema of Google's Model Card Toolkit."""
+
+    @_builtins.property
+    def open_questions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Questions that a person has yet to answer."""
+
+    def __init__(
+        self,
+        *,
+        title: _builtins.str = ...,
+        content: _struct_pb2.Struct | None = ...,
+        html: _builtins.str = ...,
+        markdown: _builtins.str = ...,
+        model_card_toolkit: _struct_pb2.Struct | None = ...,
+        open_questions: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "model_card_toolkit", b"model_card_toolkit"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "html", b"html", "markdown", b"markdown", "model_card_toolkit", b"model_card_toolkit", "open_questions", b"open_questions", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Document: _TypeAlias = Document  # noqa: Y015
+
+@_typing.final
+class WriteDocumentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    kind: Global___DocumentKind.ValueType
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+        kind: Global___DocumentKind.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteDocumentRequest: _TypeAlias = WriteDocumentRequest  # noqa: Y015
+
+@_typing.final
+class WriteDocumentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def document(self) -> Global___Document: ...
+    def __init__(
+        self,
+        *,
+        document: Global___Document | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WriteDocumentResponse: _TypeAlias = WriteDocumentResponse  # noqa: Y015

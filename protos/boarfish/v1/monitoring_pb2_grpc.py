@@ -115,6 +115,26 @@ class MonitoringServiceStub:
                 request_serializer=boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerResponse.FromString,
                 _registered_method=True)
+        self.GetLedgerCheckpoint = channel.unary_unary(
+                '/boarfish.v1.MonitoringService/GetLedgerCheckpoint',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointResponse.FromString,
+                _registered_method=True)
+        self.ProveLedgerEntry = channel.unary_unary(
+                '/boarfish.v1.MonitoringService/ProveLedgerEntry',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryResponse.FromString,
+                _registered_method=True)
+        self.ExportLedger = channel.unary_stream(
+                '/boarfish.v1.MonitoringService/ExportLedger',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerResponse.FromString,
+                _registered_method=True)
+        self.WriteDocument = channel.unary_unary(
+                '/boarfish.v1.MonitoringService/WriteDocument',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentResponse.FromString,
+                _registered_method=True)
 
 
 class MonitoringServiceServicer:
@@ -228,6 +248,37 @@ class MonitoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetLedgerCheckpoint(self, request, context):
+        """Signs how long the ledger is and the root of its Merkle tree. FAILED_PRECONDITION when the ledger is no
+        continuation of what was signed last: it was altered or cut off since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ProveLedgerEntry(self, request, context):
+        """Proves that one entry stands in the ledger, without showing any other. NOT_FOUND past its end;
+        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLedger(self, request, context):
+        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
+        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteDocument(self, request, context):
+        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_MonitoringServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -310,6 +361,26 @@ def add_MonitoringServiceServicer_to_server(servicer, server):
                     servicer.VerifyLedger,
                     request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerResponse.SerializeToString,
+            ),
+            'GetLedgerCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLedgerCheckpoint,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointResponse.SerializeToString,
+            ),
+            'ProveLedgerEntry': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProveLedgerEntry,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryResponse.SerializeToString,
+            ),
+            'ExportLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLedger,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerResponse.SerializeToString,
+            ),
+            'WriteDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.WriteDocument,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -745,6 +816,114 @@ class MonitoringService:
             '/boarfish.v1.MonitoringService/VerifyLedger',
             boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerRequest.SerializeToString,
             boarfish_dot_v1_dot_monitoring__pb2.VerifyLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLedgerCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/GetLedgerCheckpoint',
+            boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.GetLedgerCheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProveLedgerEntry(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/ProveLedgerEntry',
+            boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.ProveLedgerEntryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/ExportLedger',
+            boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.ExportLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WriteDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/WriteDocument',
+            boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.WriteDocumentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,20 @@ class MonitoringServiceStub:
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListLedgerEntriesRequest, _monitoring_pb2.ListLedgerEntriesResponse]
     VerifyLedger: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.VerifyLedgerRequest, _monitoring_pb2.VerifyLedgerResponse]
     """Recomputes the whole chain and names the first entry that does not hold."""
+    GetLedgerCheckpoint: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.GetLedgerCheckpointRequest, _monitoring_pb2.GetLedgerCheckpointResponse]
+    """Signs how long the ledger is and the root of its Merkle tree. FAILED_PRECONDITION when the ledger is no
+    continuation of what was signed last: it was altered or cut off since.
+    """
+    ProveLedgerEntry: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ProveLedgerEntryRequest, _monitoring_pb2.ProveLedgerEntryResponse]
+    """Proves that one entry stands in the ledger, without showing any other. NOT_FOUND past its end;
+    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """
+    ExportLedger: _grpc.UnaryStreamMultiCallable[_monitoring_pb2.ExportLedgerRequest, _monitoring_pb2.ExportLedgerResponse]
+    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
+    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """
+    WriteDocument: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 @_typing.type_check_only
 class MonitoringServiceAsyncStub(MonitoringServiceStub):
@@ -93,6 +107,20 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListLedgerEntriesRequest, _monitoring_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
     VerifyLedger: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.VerifyLedgerRequest, _monitoring_pb2.VerifyLedgerResponse]  # type: ignore[assignment]
     """Recomputes the whole chain and names the first entry that does not hold."""
+    GetLedgerCheckpoint: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.GetLedgerCheckpointRequest, _monitoring_pb2.GetLedgerCheckpointResponse]  # type: ignore[assignment]
+    """Signs how long the ledger is and the root of its Merkle tree. FAILED_PRECONDITION when the ledger is no
+    continuation of what was signed last: it was altered or cut off since.
+    """
+    ProveLedgerEntry: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ProveLedgerEntryRequest, _monitoring_pb2.ProveLedgerEntryResponse]  # type: ignore[assignment]
+    """Proves that one entry stands in the ledger, without showing any other. NOT_FOUND past its end;
+    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """
+    ExportLedger: _aio.UnaryStreamMultiCallable[_monitoring_pb2.ExportLedgerRequest, _monitoring_pb2.ExportLedgerResponse]  # type: ignore[assignment]
+    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
+    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """
+    WriteDocument: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]  # type: ignore[assignment]
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
     """Watches deployments in the time of their events, raises alerts, audits, and keeps the ledger. Calls no other service."""
@@ -219,5 +247,43 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.VerifyLedgerResponse, _abc.Awaitable[_monitoring_pb2.VerifyLedgerResponse]]:
         """Recomputes the whole chain and names the first entry that does not hold."""
+
+    @_abc_1.abstractmethod
+    def GetLedgerCheckpoint(
+        self,
+        request: _monitoring_pb2.GetLedgerCheckpointRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.GetLedgerCheckpointResponse, _abc.Awaitable[_monitoring_pb2.GetLedgerCheckpointResponse]]:
+        """Signs how long the ledger is and the root of its Merkle tree. FAILED_PRECONDITION when the ledger is no
+        continuation of what was signed last: it was altered or cut off since.
+        """
+
+    @_abc_1.abstractmethod
+    def ProveLedgerEntry(
+        self,
+        request: _monitoring_pb2.ProveLedgerEntryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.ProveLedgerEntryResponse, _abc.Awaitable[_monitoring_pb2.ProveLedgerEntryResponse]]:
+        """Proves that one entry stands in the ledger, without showing any other. NOT_FOUND past its end;
+        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportLedger(
+        self,
+        request: _monitoring_pb2.ExportLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_monitoring_pb2.ExportLedgerResponse], _abc.AsyncIterator[_monitoring_pb2.ExportLedgerResponse]]:
+        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
+        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """
+
+    @_abc_1.abstractmethod
+    def WriteDocument(
+        self,
+        request: _monitoring_pb2.WriteDocumentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.WriteDocumentResponse, _abc.Awaitable[_monitoring_pb2.WriteDocumentResponse]]:
+        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 def add_MonitoringServiceServicer_to_server(servicer: MonitoringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
