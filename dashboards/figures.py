@@ -54,7 +54,7 @@ def show(figure: figure_pb2.Figure, key: str) -> None:
     elif kind == "pictures":
         show_pictures(figure.pictures)
     elif kind is not None:
-        st.plotly_chart(chart_of(figure), width="stretch", key=key, alt=f"{figure.title}. {figure.sentence}")
+        st.plotly_chart(chart_of(figure), width="stretch", key=key, alt=f"{figure.title} – {figure.sentence}")
 
 
 def show_pictures(body: figure_pb2.PicturesFigure) -> None:

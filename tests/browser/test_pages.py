@@ -86,7 +86,7 @@ def test_audits_and_ledger(page):
 def test_the_runs_behind_the_deployment_can_be_looked_into(page):
     visit(page, "Training")
     expect(page.get_by_text("better than always").first).to_be_visible()
-    for title in ("How tabular net learnt", "What is taken for what", "What it finds hardest"):
+    for title in ("How gradient boosting learnt", "What is taken for what", "What it finds hardest"):
         expect(page.get_by_role("heading", name=title)).to_be_attached()
     keep_picture(page, "training")
 
