@@ -103,7 +103,8 @@ class StreamBatches:
 
     All texts, in an order of their own each epoch, are one stream that is cut into `stream_count` of equal
     length; batch k holds the k-th piece of each, so that state can go on. A batch: tokens `(N, T)`, what
-    follows them `(N, T)`, whether the streams go on `(N, 1)`, and again what follows, as the target.
+    follows them `(N, T)`, the streams' numbers `(N,)`, whether they go on `(N, 1)`, and again what follows,
+    as the target.
     """
 
     def __init__(
@@ -129,11 +130,13 @@ class StreamBatches:
         used = torch.from_numpy(ids[: length * self._stream_count + 1].astype(np.int64))
         tokens, following = (part.view(self._stream_count, length) for part in (used[:-1], used[1:]))
 
+        streams = torch.arange(self._stream_count)
+
         def made(place: int) -> Batch:
             start = place * self._sequence_length
             piece = slice(start, start + self._sequence_length)
             goes_on = torch.full((self._stream_count, 1), float(place > 0))
-            return tokens[:, piece], following[:, piece], goes_on, following[:, piece]
+            return tokens[:, piece], following[:, piece], streams, goes_on, following[:, piece]
 
         return Planned(made, range(-(-length // self._sequence_length)))
 

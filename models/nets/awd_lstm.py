@@ -177,6 +177,8 @@ class StatefulLoss(nn.Module):
     The state is in buffers, so that a checkpoint holds it and a fit that was killed goes on amid a stream.
     `activation_penalty` (AR) is of the squares of what the last layer gives, `change_penalty` (TAR) of the
     squares of its change over time (Merity and others, section 4.3).
+
+    Of several processes that fit together each keeps the state of its own streams.
     """
 
     def __init__(
@@ -190,18 +192,22 @@ class StatefulLoss(nn.Module):
         for place, width in enumerate(net.encoder.spec.widths):
             self.register_buffer(f"hidden_{place}", torch.zeros(stream_count, width))
             self.register_buffer(f"cell_{place}", torch.zeros(stream_count, width))
+        # DistributedDataParallel would give every process the first one's.
+        self._ddp_params_and_buffers_to_ignore = [name for name, _ in self.named_buffers()]
 
-    def forward(self, tokens: Tensor, following: Tensor, goes_on: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, following: Tensor, streams: Tensor, goes_on: Tensor) -> Tensor:
         """Loss in nats of each token of `following`, `(N, T)`; in training with the penalties.
 
-        `tokens` and `following` are int64 `(N, T)`; `goes_on` float32 `(N, 1)` is 0 where a stream begins
-        with this batch, else 1.
+        `tokens` and `following` are int64 `(N, T)`, `streams` int64 `(N,)` says which stream each row is of;
+        `goes_on` float32 `(N, 1)` is 0 where a stream begins with this batch, else 1.
         """
-        state = [(hidden * goes_on, cell * goes_on) for hidden, cell in self._buffers_of_layers()]
+        state = [
+            (hidden[streams] * goes_on, cell[streams] * goes_on) for hidden, cell in self._buffers_of_layers()
+        ]
         given, behind = self.net.encoder(tokens, state)
         for buffers, after in zip(self._buffers_of_layers(), behind, strict=True):
             for buffer, value in zip(buffers, after, strict=True):
-                buffer.copy_(value.detach())
+                buffer.index_copy_(0, streams, value.detach().to(buffer.dtype))
         features = self.output_dropout(given)
         logits = self.net.logits(features)
         losses = functional.cross_entropy(logits.flatten(0, 1).float(), following.flatten(), reduction="none")

@@ -78,15 +78,27 @@ def test_reading_in_pieces_is_reading_at_once() -> None:
 def test_a_stream_goes_on_from_its_buffers_and_begins_anew() -> None:
     loss = StatefulLoss(LanguageNet(SPEC), 3, activation_penalty=0.0, change_penalty=0.0).eval()
     stream = tokens(3, 11)
-    begins, goes_on = torch.zeros(3, 1), torch.ones(3, 1)
-    whole = loss(stream[:, :10], stream[:, 1:], begins)
-    first = loss(stream[:, :6], stream[:, 1:7], begins)
+    begins, goes_on = (torch.arange(3), torch.zeros(3, 1)), (torch.arange(3), torch.ones(3, 1))
+    whole = loss(stream[:, :10], stream[:, 1:], *begins)
+    first = loss(stream[:, :6], stream[:, 1:7], *begins)
     kept = {name: value.clone() for name, value in loss.state_dict().items()}
-    second = loss(stream[:, 6:10], stream[:, 7:], goes_on)
+    second = loss(stream[:, 6:10], stream[:, 7:], *goes_on)
     torch.testing.assert_close(torch.cat([first, second], 1), whole)
     loss.load_state_dict(kept)
-    assert torch.equal(loss(stream[:, 6:10], stream[:, 7:], goes_on), second)
-    assert not torch.equal(loss(stream[:, 6:10], stream[:, 7:], begins), second)
+    assert torch.equal(loss(stream[:, 6:10], stream[:, 7:], *goes_on), second)
+    assert not torch.equal(loss(stream[:, 6:10], stream[:, 7:], *begins), second)
+
+
+def test_a_process_carries_its_own_streams() -> None:
+    loss = StatefulLoss(LanguageNet(SPEC), 4, activation_penalty=0.0, change_penalty=0.0).eval()
+    stream, all_streams = tokens(4, 9), torch.arange(4)
+    loss(stream[:, :4], stream[:, 1:5], all_streams, torch.zeros(4, 1))
+    expected = loss(stream[:, 4:8], stream[:, 5:], all_streams, torch.ones(4, 1))
+    loss(stream[:, :4], stream[:, 1:5], all_streams, torch.zeros(4, 1))
+    mine = slice(1, 4, 2)
+    given = loss(stream[mine, 4:8], stream[mine, 5:], all_streams[mine], torch.ones(2, 1))
+    torch.testing.assert_close(given, expected[mine])
+    assert (loss.get_buffer("hidden_0")[0] != 0).any()
 
 
 def test_penalties_are_added_in_training_alone() -> None:
@@ -94,8 +106,8 @@ def test_penalties_are_added_in_training_alone() -> None:
     plain, penalised = (
         StatefulLoss(net, 2, activation_penalty=one, change_penalty=one / 2) for one in (0.0, 4.0)
     )
-    stream, begins = tokens(2, 7), torch.zeros(2, 1)
-    batch = (stream[:, :6], stream[:, 1:], begins)
+    stream = tokens(2, 7)
+    batch = (stream[:, :6], stream[:, 1:], torch.arange(2), torch.zeros(2, 1))
     features, _ = net.encoder(stream[:, :6], net.encoder.zero_state(2))
     change = features[:, 1:] - features[:, :-1]
     expected = 4.0 * features.square().mean() + 2.0 * change.square().mean()

@@ -22,7 +22,7 @@ def test_streams_go_on_from_batch_to_batch() -> None:
     tokens = torch.cat([batch[0] for batch in made], 1)
     assert tokens.tolist() == [list(range(start, start + 9)) for start in (1, 10, 19)]
     assert torch.equal(torch.cat([batch[1] for batch in made], 1), tokens + 1)
-    assert [float(batch[2][0]) for batch in made] == [0.0, 1.0, 1.0]
+    assert [float(batch[3][0]) for batch in made] == [0.0, 1.0, 1.0]
 
 
 def test_an_epoch_can_be_entered_anywhere() -> None:
