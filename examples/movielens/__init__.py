@@ -1,0 +1,1 @@
+"""What films people will like: 100,004 ratings of MovieLens."""
