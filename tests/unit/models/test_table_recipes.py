@@ -1,7 +1,9 @@
 """Every kind of model of a table on every kind of problem."""
 
+import zipfile
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 from models.configs import GradientBoostingConfig, RandomForestConfig, TabularNetConfig, XgboostConfig
 from models.data.tabular import TabularRows
 from models.ensemble import Ensemble
+from models.export.torchserve_handler import BoarfishHandler
 from models.progress import Progress, TrainingFailed, TrainingStopped
 from models.recipe import BINARY, MULTICLASS, MULTILABEL, REGRESSION, FitContext, Input, Problem, Target
 from models.tabular import TabularNet
@@ -199,3 +202,21 @@ def test_an_input_that_is_no_cell_of_a_table_is_refused() -> None:
 def test_a_column_that_is_lacking_is_named() -> None:
     with pytest.raises(TrainingFailed, match="lack zone"):
         RECIPES["net"].fit(PROBLEMS[BINARY], TRAIN.drop_columns(["zone"]), VALID, CONTEXT)
+
+
+@pytest.mark.parametrize("kind", [BINARY, MULTICLASS, REGRESSION])
+def test_an_archive_answers_with_times_among_the_inputs(kind: str, tmp_path: Path) -> None:
+    model = fitted("net", kind)
+    model.export_archive(tmp_path / "model.mar", name="task", version="1")
+    with zipfile.ZipFile(tmp_path / "model.mar") as archive:
+        archive.extractall(tmp_path / "unpacked")
+    handler = BoarfishHandler()
+    handler.initialize(SimpleNamespace(system_properties={"model_dir": str(tmp_path / "unpacked")}))
+    inputs = VALID.select([one.name for one in INPUTS])
+    inputs = inputs.set_column(0, "size", inputs.column("size").fill_null(np.nan))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, inputs.schema) as writer:
+        writer.write_table(inputs)
+    (answer,) = handler.handle([{"body": bytes(sink.getvalue())}], None)
+    expected = model.predict(TabularRows.of(VALID, PROBLEMS[kind]))
+    assert np.frombuffer(answer, "<f4").reshape(expected.shape) == pytest.approx(expected, rel=1e-4, abs=1e-5)
