@@ -137,3 +137,15 @@ def test_one_rating_or_one_user_only_is_refused() -> None:
 def test_it_stops_when_told() -> None:
     with pytest.raises(TrainingStopped):
         Collaborative(CONFIGS["net"]).fit(PROBLEM, *parts(), replace(CPU, should_stop=lambda: True))
+
+
+def test_a_fit_that_was_stopped_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    asked = iter(range(1000))
+    stopping = replace(CPU, checkpoint_folder=tmp_path, should_stop=lambda: next(asked) > 50)
+    recipe = Collaborative(CONFIGS["net"])
+    with pytest.raises(TrainingStopped):
+        recipe.fit(PROBLEM, *parts(), stopping)
+    resumed = recipe.fit(PROBLEM, *parts(), replace(CPU, checkpoint_folder=tmp_path))
+    unbroken = recipe.fit(PROBLEM, *parts(), CPU)
+    for name, weight in unbroken.net.state_dict().items():
+        assert torch.equal(weight, resumed.net.state_dict()[name]), name
