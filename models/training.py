@@ -18,6 +18,7 @@ from models.callbacks.checkpoint import Checkpoint
 from models.callbacks.device import ToDevice
 from models.callbacks.freezing import Freezing
 from models.callbacks.gradients import Accumulation, Clipping
+from models.callbacks.normalisation import WarmStatistics
 from models.callbacks.precision import ScaledGradients, dtype_for
 from models.callbacks.report import Report
 from models.callbacks.schedule import Phase, ScheduledRates
@@ -166,7 +167,8 @@ def phases_of(config: FitConfig, rate: float, group_count: int) -> list[Phase]:
 def _callbacks(
     config: FitConfig, groups: list[list[nn.Parameter]], device: torch.device, dtype: torch.dtype
 ) -> Iterator[Callback]:
-    """Those that the settings ask for."""
+    """Those that the settings ask for, and one for every fit."""
+    yield WarmStatistics()
     if config.frozen_epochs:
         frozen = config.frozen_epochs
         yield Freezing(groups, lambda epoch: 1 if epoch < frozen else len(groups))
