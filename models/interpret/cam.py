@@ -48,7 +48,7 @@ def grad_cam(
     `inputs` `(N, ...)`, `classes` int `(N,)`. The net gives logits `(N, C)`, or `(N,)` or `(N, 1)` for one of
     two classes.
     """
-    from captum.attr import LayerGradCam  # type: ignore[import-untyped]
+    from captum.attr import LayerGradCam
 
     found = last_spatial_layer(net, inputs[:1]) if layer is None else _layer(net, layer)
     asked = inputs.detach().requires_grad_(inputs.is_floating_point())

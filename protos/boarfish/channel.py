@@ -28,7 +28,7 @@ _IDEMPOTENT = {
     ),
     "TrainingService": (
         *("CreateTrainingJob", "GetTrainingJob", "ListTrainingJobs", "CancelTrainingJob"),
-        *("ListModelVersions", "GetModelVersion"),
+        *("ListModelVersions", "GetModelVersion", "GetModelVersionFigures", "GetTrainingCurve"),
     ),
     "InferenceService": ("CreateDeployment", "GetDeployment", "ListDeployments"),
     "MonitoringService": (
