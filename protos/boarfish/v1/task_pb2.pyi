@@ -1435,8 +1435,8 @@ Global___SiamesePlan: _TypeAlias = SiamesePlan  # noqa: Y015
 
 @_typing.final
 class CollaborativePlan(_message.Message):
-    """Recommendations: the first feature is the user, the second the item; further ones are what is known of a user who is
-    new.
+    """Recommendations: the first feature is the user, the second the item; further ones describe either, for those who are
+    new. Which of the two a feature describes is told from the rows.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
