@@ -84,11 +84,12 @@ class TextClassifier:
         language_net, tokens, encoded = _start(texts, config.encoder, context)
         held_out = tokens.encode(texts_of(valid, problem))
         epochs = config.language_model_epochs
-        if epochs:
+        # Whoever asks for a learning rate means the classifier's.
+        if epochs and not context.find_only:
             _fit_language_net(
                 language_net, (encoded, held_out), config.encoder,
                 replace(config.fit, epochs=epochs, frozen_epochs=0, rate_division=1.0),
-                context=_part(context, "language_model", 0, epochs, self._epochs), name=self.name,
+                context=self._part(context, LanguageModel.name, 0, epochs), name=LanguageModel.name,
             )  # fmt: skip
         torch.manual_seed(context.seed)
         net = TextNet(language_net.encoder, len(class_names(problem)), piece=config.encoder.sequence_length)
@@ -101,7 +102,7 @@ class TextClassifier:
         pretrained = epochs > 0 or context.weights is not None
         fit_net(
             net, batches, loss, config.fit,
-            _part(context, "classifier", epochs, self._epochs - epochs, self._epochs),
+            self._part(context, "classifier", epochs, self._epochs - epochs),
             name=self.name, metrics=metrics_of(problem), groups=net.groups(),
             callbacks=[gradual_unfreezing(net.groups(), config.fit)] if pretrained else [],
         )  # fmt: skip
@@ -112,6 +113,30 @@ class TextClassifier:
         """Of language model and classifier together."""
         fit = self.config.fit
         return self.config.language_model_epochs + fit.frozen_epochs + fit.epochs
+
+    def _part(self, context: FitContext, part: str, before: int, epochs: int) -> FitContext:
+        """The context of one of the fits that follow each other, `before` epochs behind the begin: its own
+        checkpoints, and progress as a part of the whole.
+        """
+        first, share = before / self._epochs, epochs / self._epochs
+
+        def tell(progress: Progress) -> None:
+            done = first + share * progress.fraction_done
+            left = share * (1 - progress.fraction_done)
+            context.on_progress(
+                replace(
+                    progress,
+                    model=self.name,
+                    stage=f"{self.name}: {part.replace('_', ' ')}, epoch {progress.epoch} of {epochs}",
+                    epoch=progress.epoch + before,
+                    epoch_count=self._epochs,
+                    fraction_done=done,
+                    time_left_s=progress.time_left_s * (1 - done) / left if left > 0 else math.nan,
+                )
+            )
+
+        folder = context.checkpoint_folder
+        return replace(context, on_progress=tell, checkpoint_folder=None if folder is None else folder / part)
 
 
 class _Perplexity(Callback):
@@ -227,27 +252,3 @@ def gradual_unfreezing(groups: Sequence[Iterable["nn.Parameter"]], fit: FitConfi
         return max(1, thawed, math.ceil(thawed * len(parts) / max(1, fit.epochs // 2)))
 
     return Freezing(parts, learning)
-
-
-def _part(context: FitContext, name: str, epochs_before: int, epochs: int, all_epochs: int) -> FitContext:
-    """The context of one of several fits that follow each other: its own checkpoints, and progress as a part
-    of the whole.
-    """
-    first, share = epochs_before / all_epochs, epochs / all_epochs
-
-    def tell(progress: Progress) -> None:
-        done = first + share * progress.fraction_done
-        left = share * (1 - progress.fraction_done)
-        context.on_progress(
-            replace(
-                progress,
-                stage=f"{progress.model}: {name.replace('_', ' ')}, epoch {progress.epoch} of {epochs}",
-                epoch=progress.epoch + epochs_before,
-                epoch_count=all_epochs,
-                fraction_done=done,
-                time_left_s=progress.time_left_s * (1 - done) / left if left > 0 else math.nan,
-            )
-        )
-
-    folder = context.checkpoint_folder
-    return replace(context, on_progress=tell, checkpoint_folder=None if folder is None else folder / name)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from models.configs import FitConfig, LanguageModelConfig, TextClassifierConfig
-from models.figures import Table
+from models.figures import Figure, Table
+from models.finder import RateFound
 from models.interpret.texts import contributions
 from models.nets.awd_lstm import AwdLstm, AwdLstmSpec, TextNet
 from models.progress import Progress, TrainingFailed, TrainingStopped
@@ -83,6 +84,25 @@ def test_progress_is_of_both_parts_together() -> None:
     assert {one.epoch_count for one in told} == {7}
     assert told[-1].epoch == 7
     assert set(told[-1].metrics) == {"auc", "accuracy"}
+
+
+def test_rates_are_found_for_both_parts_and_drawn_apart() -> None:
+    drawn: list[Figure] = []
+    config = replace(CONFIG, fit=replace(FIT, epochs=1, learning_rate=0.0))
+    TextClassifier(config).fit(OPINION, TRAIN, VALID, replace(CONTEXT, on_figure=drawn.append))
+    names = [figure.name for figure in drawn]
+    assert {"language_model_learning_rate", "text_classifier_learning_rate"} <= set(names)
+    assert len(set(names)) == len(names)
+
+
+def test_the_rate_that_is_asked_for_is_the_classifiers() -> None:
+    config = replace(CONFIG, fit=replace(FIT, learning_rate=0.0))
+    drawn: list[Figure] = []
+    with pytest.raises(RateFound):
+        TextClassifier(config).fit(
+            OPINION, TRAIN, VALID, replace(CONTEXT, find_only=True, on_figure=drawn.append)
+        )
+    assert drawn == []
 
 
 @pytest.mark.parametrize(
