@@ -1,181 +1,47 @@
-"""Training beside its peers: `python -m benchmarks.training [--epochs 3] [--rounds 3] [--fastai PYTHON]`.
+"""Training beside its peers: `python -m benchmarks.training [WORK ...] [--rounds 3] [--share 1] [--fastai
+PYTHON]`.
 
-Adult, 26,061 rows to train on and 6,500 to judge by, 8 embeddings, layers of 200 and 100, batch 64, CPU.
-Boarfish's whole fit (preparing the rows, callbacks, metrics, progress, a checkpoint an epoch) beside a plain
-loop over tensors in memory with fused AdamW: once over the usual net, a look-up a column, and once over
-Boarfish's own net, which shows what the loop costs. With `--fastai`, an interpreter that has fastai trains
-too. Peers take turns, so that what else the machine does meets all of them; figures are medians.
+Works: `adult` (a net for tables; the default), `movielens` (a recommender), `pictures` (ResNet-18 at 128
+pixels), `text` (a language model, AWD-LSTM), and, on a GPU, `resnet50` (at 224 in bfloat16). Boarfish's whole
+fit (preparing the rows, callbacks, metrics, progress, a checkpoint an epoch) beside a plain loop over tensors
+in memory, which is the floor; with `--fastai`, an interpreter that has fastai trains too, by its own loaders
+and defaults.
 """
 
 import argparse
-import statistics
-import subprocess
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+import importlib
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from benchmarks.datasets import ADULT_SCHEMA, adult
-from models.configs import TabularNetConfig
-from models.data.tabular import TabularRows
-from models.nets.tabular import TabularNet, TabularNetSpec, embedding_size, rows_of
-from models.schedules import cyclical_momentum, one_cycle
-from models.tabular import fit_tabular_net
+from benchmarks.peers import Arguments, Work, compare
 
-TRAIN_ROWS, BATCH, RATE, DECAY = 26_061, 64, 0.005, 0.01
-Outcome = tuple[float, float]
-"""Seconds an epoch, accuracy."""
-
-
-class UsualNet(nn.Module):
-    """The same layers with an `nn.Embedding` for each column."""
-
-    def __init__(self, spec: TabularNetSpec) -> None:
-        super().__init__()
-        sizes = [len(values) + 2 for values in spec.category_values]
-        self.embeddings = nn.ModuleList(nn.Embedding(size, embedding_size(size)) for size in sizes)
-        width = sum(embedding_size(size) for size in sizes) + 2 * len(spec.means)
-        self.means, self.deviations = torch.tensor(spec.means), torch.tensor(spec.deviations)
-        layers: list[nn.Module] = []
-        for size in spec.hidden_sizes:
-            layers += [nn.Linear(width, size), nn.ReLU(), nn.BatchNorm1d(size)]
-            width = size
-        self.layers = nn.Sequential(*layers, nn.Linear(width, 1))
-
-    def forward(self, numeric: Tensor, index: Tensor) -> Tensor:
-        """As `TabularNet.forward`."""
-        missing = numeric.isnan()
-        scaled = torch.where(missing, 0.0, (numeric - self.means) / self.deviations)
-        embedded = [embed(index[:, j]) for j, embed in enumerate(self.embeddings)]
-        logits: Tensor = self.layers(torch.cat([*embedded, scaled, missing.float()], 1))
-        return logits.squeeze(1)
-
-
-def boarfish(train: TabularRows, valid: TabularRows, epochs: int) -> Outcome:
-    """A whole fit with all that comes with it."""
-    config = TabularNetConfig(epochs, BATCH, RATE, dropout=0.0, weight_decay=DECAY)
-    with tempfile.TemporaryDirectory() as folder:
-        began = time.perf_counter()
-        model = fit_tabular_net(
-            train, valid, ADULT_SCHEMA, config, seed=1, device="cpu", checkpoint_folder=Path(folder)
-        )
-        seconds = time.perf_counter() - began
-    return seconds / epochs, _accuracy(model.predict(valid) >= 0.5, valid)
-
-
-def plain_loop(net: nn.Module, tensors: Any, valid: TabularRows, epochs: int) -> Outcome:
-    """Nothing but batches, loss, step and one-cycle; validation after each epoch."""
-    (numeric, index, label), (valid_numeric, valid_index, _) = tensors
-    optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=DECAY, fused=True)
-    steps, step = epochs * -(-len(label) // BATCH), 0
-    began = time.perf_counter()
-    for _ in range(epochs):
-        net.train()
-        order = torch.randperm(len(label))
-        for start in range(0, len(label), BATCH):
-            group = optimizer.param_groups[0]
-            group["lr"], group["betas"] = (
-                one_cycle(step / steps, RATE),
-                (cyclical_momentum(step / steps), 0.999),
-            )
-            chosen = order[start : start + BATCH]
-            loss = nn.functional.binary_cross_entropy_with_logits(
-                net(numeric[chosen], index[chosen]), label[chosen]
-            )
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            step += 1
-        net.eval()
-        with torch.no_grad():
-            logits = net(valid_numeric, valid_index)
-    return (time.perf_counter() - began) / epochs, _accuracy(logits.numpy() >= 0, valid)
-
-
-def fastai(python: str, train: TabularRows, valid: TabularRows, epochs: int) -> Outcome:
-    """The same work by the interpreter that has fastai: see `benchmarks/training_fastai.py`."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "adult.npz"
-        np.savez(
-            file,
-            numeric=np.concatenate([train.numeric, valid.numeric]),
-            category=np.concatenate([train.category, valid.category]).astype(str),
-            label=np.concatenate([_label(train), _label(valid)]),
-        )
-        command = [python, str(Path(__file__).with_name("training_fastai.py")), str(file), str(len(train))]
-        settings = [str(epochs), str(BATCH), str(RATE), str(DECAY), str(torch.get_num_threads())]
-        output = subprocess.run([*command, *settings], check=True, stdout=subprocess.PIPE, text=True).stdout
-    seconds, accuracy = map(float, output.split()[-2:])
-    return seconds, accuracy
+WORKS = {
+    "adult": "benchmarks.training_adult",
+    "movielens": "benchmarks.training_movielens",
+    "pictures": "benchmarks.training_pictures",
+    "text": "benchmarks.training_text",
+    "resnet50": "benchmarks.training_resnet50",
+}
 
 
 def main() -> None:
-    """Prints a line a peer."""
+    """Prints a table a work."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("works", nargs="*", default=["adult"], help=", ".join(WORKS))
+    parser.add_argument("--epochs", type=int, default=0, help="0: the work's own number")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1, help="a net this small gains nothing from more")
-    parser.add_argument("--fastai", metavar="PYTHON", help="an interpreter that has fastai")
+    parser.add_argument("--share", type=float, default=1.0, help="of the rows, of works that take long")
+    parser.add_argument("--threads", type=int, default=1, help="nets this small gain little from more")
+    parser.add_argument("--fastai", metavar="PYTHON", default="", help="an interpreter that has fastai")
     arguments = parser.parse_args()
+    if unknown := set(arguments.works) - set(WORKS):
+        parser.error(f"no such work: {', '.join(sorted(unknown))}")
     torch.set_num_threads(arguments.threads)
-    rows = adult()
-    order = np.random.default_rng(42).permutation(len(rows))
-    train, valid = rows.take(order[:TRAIN_ROWS]), rows.take(order[TRAIN_ROWS:])
-    spec = _spec(train)
-    tensors = (_tensors(train, spec), _tensors(valid, spec))
-    peers: dict[str, Callable[[], Outcome]] = {
-        "plain loop": lambda: plain_loop(UsualNet(spec), tensors, valid, arguments.epochs),
-        "plain loop, Boarfish's net": lambda: plain_loop(TabularNet(spec), tensors, valid, arguments.epochs),
-        "Boarfish": lambda: boarfish(train, valid, arguments.epochs),
-    }
-    if arguments.fastai:
-        peers["fastai"] = lambda: fastai(arguments.fastai, train, valid, arguments.epochs)
-    outcomes: dict[str, list[Outcome]] = {name: [] for name in peers}
-    for _ in range(arguments.rounds):
-        for name, peer in peers.items():
-            outcomes[name].append(peer())
-    base = statistics.median(seconds for seconds, _ in outcomes["plain loop"])
-    print(
-        f"Adult: {len(train):,} rows, batch {BATCH}, {arguments.epochs} epochs, {arguments.threads} thread(s)"
-    )
-    print(f"{'':28}{'s an epoch':>12}{'accuracy':>12}{'x plain loop':>14}")
-    for name, found in outcomes.items():
-        seconds = statistics.median(one for one, _ in found)
-        accuracy = statistics.median(one for _, one in found)
-        print(f"{name:28}{seconds:12.2f}{accuracy:12.3f}{seconds / base:14.2f}")
-
-
-def _spec(train: TabularRows) -> TabularNetSpec:
-    return TabularNetSpec(
-        means=tuple(train.numeric.mean(0, dtype=float).tolist()),
-        deviations=tuple(train.numeric.std(0, dtype=float).tolist()),
-        code_values=(),
-        category_values=tuple(
-            tuple(sorted({text for text in column if text})) for column in train.category.T
-        ),
-        hidden_sizes=(200, 100),
-        dropout=0.0,
-    )
-
-
-def _tensors(rows: TabularRows, spec: TabularNetSpec) -> tuple[Tensor, Tensor, Tensor]:
-    index = rows_of(torch.from_numpy(rows.code), [column.tolist() for column in rows.category.T], spec)
-    return torch.from_numpy(rows.numeric), index, torch.from_numpy(_label(rows))
-
-
-def _label(rows: TabularRows) -> np.ndarray:
-    if rows.label is None:
-        raise ValueError("the rows have no labels")
-    return rows.label
-
-
-def _accuracy(positive: np.ndarray, rows: TabularRows) -> float:
-    return float(np.mean(positive == (_label(rows) > 0.5)))
+    for name in arguments.works:
+        asked = Arguments(arguments.epochs, arguments.share, arguments.fastai)
+        work: Work = importlib.import_module(WORKS[name]).work(asked)
+        peers = {peer: run for peer, run in work.peers.items() if peer != "fastai" or arguments.fastai}
+        compare(Work(work.title, work.count, work.metric, peers, work.unit), arguments.rounds)
 
 
 if __name__ == "__main__":
