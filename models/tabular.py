@@ -12,7 +12,7 @@ import pyarrow as pa
 from models.assess import quick_metrics
 from models.configs import FitConfig, TabularNetConfig
 from models.data.table_spec import TableSpec, TabularData, label_of
-from models.data.tabular import MISSING_CODE, TabularRows, TabularSchema
+from models.data.tabular import MISSING_CODE, TabularRows, TabularSchema, known_texts
 from models.data.targets import TargetSpec, Values, unseen_classes
 from models.progress import Progress
 from models.recipe import BINARY, MULTICLASS, MULTILABEL, REGRESSION, FitContext, Problem
@@ -214,9 +214,7 @@ def _new_net(train: TabularRows, target: TargetSpec, config: TabularNetConfig) -
                 tuple(int(value) for value in np.unique(column[column != MISSING_CODE]))
                 for column in train.code.T
             ),
-            category_values=tuple(
-                tuple(sorted({text for text in column if text})) for column in train.category.T
-            ),
+            category_values=tuple(known_texts(column) for column in train.category.T),
             hidden_sizes=config.hidden_sizes or TabularNetConfig.hidden_sizes,
             dropout=config.dropout,
             medians=tuple(_float32(np.median(present)) if len(present) else 0.0 for present in numbers),
@@ -235,6 +233,5 @@ def _tensors(rows: TabularRows, spec: Any) -> tuple[Any, Any]:
 
     from models.nets.tabular import rows_of
 
-    categories = [column.tolist() for column in rows.category.T]
     codes = torch.from_numpy(np.ascontiguousarray(rows.code))
-    return torch.from_numpy(np.ascontiguousarray(rows.numeric)), rows_of(codes, categories, spec)
+    return torch.from_numpy(np.ascontiguousarray(rows.numeric)), rows_of(codes, rows.category.T, spec)

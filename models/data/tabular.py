@@ -138,6 +138,11 @@ class TabularRows:
         return len(self.numeric)
 
 
+def known_texts(column: npt.NDArray[np.object_]) -> tuple[str, ...]:
+    """The texts of a category column, each once, in order; not "", which is missing."""
+    return tuple(sorted(text for text in pc.unique(pa.array(column, pa.utf8())).to_pylist() if text))
+
+
 def _columns(columns: list[npt.NDArray[Any]], count: int, kind: type) -> npt.NDArray[Any]:
     return np.ascontiguousarray(np.stack(columns, axis=1)) if columns else np.empty((count, 0), kind)
 

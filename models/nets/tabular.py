@@ -5,9 +5,12 @@ Categorical Variables", 2016; Howard and Gugger, "Deep Learning for Coders", cha
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
@@ -141,9 +144,9 @@ class TabularNet(nn.Module):
         last.bias[outputs] = SILENT
 
 
-def rows_of(codes: Tensor, categories: list[list[str]], spec: TabularNetSpec) -> Tensor:
-    """Each value's row in its column, int64 `(N, C)`: `codes` int64 `(N, n)`, `categories` one list of N
-    texts a column.
+def rows_of(codes: Tensor, categories: Iterable[Any], spec: TabularNetSpec) -> Tensor:
+    """Each value's row in its column, int64 `(N, C)`: `codes` int64 `(N, n)`, `categories` N texts a
+    column, as a list or an array.
     """
     columns = []
     for j, values in enumerate(spec.code_values):
@@ -156,6 +159,7 @@ def rows_of(codes: Tensor, categories: list[list[str]], spec: TabularNetSpec) ->
         rows = torch.where(known[place] == column, place + 2, 0)
         columns.append(torch.where(column == MISSING_CODE, 1, rows))
     for texts, names in zip(categories, spec.category_values, strict=True):
-        row_of = {"": 1, **{name: row + 2 for row, name in enumerate(names)}}
-        columns.append(torch.tensor([row_of.get(text, 0) for text in texts], dtype=torch.int64))
+        # "" is row 1, known texts follow; what is not found is row 0
+        places = pc.index_in(pa.array(texts, pa.utf8()), pa.array(["", *names], pa.utf8()))
+        columns.append(torch.tensor(pc.fill_null(places, -1).to_numpy(), dtype=torch.int64) + 1)
     return torch.stack(columns, 1) if columns else torch.zeros((len(codes), 0), dtype=torch.int64)

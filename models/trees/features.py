@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.data.table_spec import TableSpec
-from models.data.tabular import MISSING_CODE, TabularRows
+from models.data.tabular import MISSING_CODE, TabularRows, known_texts
 
 if TYPE_CHECKING:
     from models.tabular import FittedTabularNet
@@ -32,7 +32,7 @@ class TreeFeatures:
     @classmethod
     def of(cls, spec: TableSpec, train: TabularRows, net: "FittedTabularNet | None" = None) -> "TreeFeatures":
         """From training rows whose times are expanded."""
-        values = tuple(tuple(sorted({text for text in column if text})) for column in train.category.T)
+        values = tuple(known_texts(column) for column in train.category.T)
         return cls(spec, values, net)
 
     @property

@@ -54,7 +54,7 @@ def test_the_graph_answers_as_the_model_also_on_strange_rows(
         score = answers(tmp_path / "model.onnx", part)
         assert score.dtype == np.float32
         assert score.shape == (len(rows),)
-        assert np.abs(score - model.predict(part)).max(initial=0) < 1e-6
+        assert np.abs(score - model.predict(part)).max(initial=0) < 5e-6
 
 
 @every_model
