@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from audit.estimate import CONFIDENCE, Estimate
 from audit.fairness.groups import Names, display_name
 from audit.intervals import difference, holm, ratio, two_sample_p_value, z_of
-from audit.profiles.profile import Group, Profile
-from audit.profiles.quality import HISTOGRAMS, TOTALS, QualityProfile
+from audit.profiles.profile import Profile
+from audit.profiles.quality import QualityProfile
+from audit.profiles.subgroups import Group
 from audit.rot.quality import Quality, few_warning, people, quality
 
 GAP_RATES = ("false_positive_rate", "false_negative_rate", "selection_rate", "accuracy")
@@ -92,7 +93,7 @@ def subgroup_quality(
         rated = quality(counts, threshold=threshold, confidence=confidence)
         name = display_name(group, names)
         few = counts.labelled_count < minimum_group_size
-        gaps = () if few else _gaps(name, counts, _rest(profile.quality, counts), confidence, words)
+        gaps = () if few else _gaps(name, counts, profile.quality.without(counts), confidence, words)
         note = _too_few(counts.labelled_count, minimum_group_size, profile.quality) if few else ""
         found.append(SubgroupQuality(group, name, rated, few, note, gaps))
     alone = [one for one in found if len(one.group) == 1]
@@ -145,11 +146,6 @@ def _corrected(groups: Sequence[SubgroupQuality], confidence: float) -> list[Sub
         renewed = tuple(replace(gap, adjusted_p_value=p, significant=p < 1 - confidence) for gap, p in own)
         corrected.append(replace(one, gaps=renewed))
     return corrected
-
-
-def _rest(everyone: QualityProfile, group: QualityProfile) -> QualityProfile:
-    left = {name: getattr(everyone, name) - getattr(group, name) for name in (*HISTOGRAMS, *TOTALS)}
-    return QualityProfile(everyone.bin_count, **left)
 
 
 def _hits(counts: QualityProfile, rate: str) -> tuple[int, int]:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from audit.profiles.profile import Group
+from audit.profiles.subgroups import Group
 
 Names = Mapping[str, Mapping[str, str]]
 """Meaning of each value by attribute: `{"SEX": {"2": "female"}}`."""

@@ -14,13 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from audit.profiles.column import CategoryColumn, NumericColumn, empty_column
-from audit.profiles.quality import QualityCounter, QualityProfile
+from audit.profiles.quality import Floats, Ints, QualityCounter, QualityProfile
 from audit.profiles.schema import ProfileSchema
-
-Group = tuple[tuple[str, str], ...]
-"""A group of people: attribute and value, or two of them for a crossing, in the order of the schema's
-attributes.
-"""
+from audit.profiles.subgroups import Group, Subgroups
 
 
 class Profile:
@@ -38,7 +34,7 @@ class Profile:
             empty_column(column) for column in schema.columns
         ]
         self.quality: QualityProfile | None = None
-        self.subgroups: dict[Group, QualityProfile] = {}
+        self.subgroups = Subgroups(schema.score_bin_count)
         self.start_us: int | None = None
         self.end_us: int | None = None
         self.simulations: set[str] = set()
@@ -83,12 +79,12 @@ class Profile:
         counter = QualityCounter(
             self.schema.score_bin_count, np.asarray(score, float), np.asarray(positive, bool)
         )
-        self._add_quality(counter.predictions())
+        self._add_counts(*counter.predictions())
         attributes = {
             name: batch.column(name) for name in self.schema.sensitive if name in batch.schema.names
         }
         for groups, codes in _groupings(self.schema.sensitive, attributes, count):
-            self._add_groups(groups, counter.predictions(codes, len(groups)))
+            self.subgroups.add(groups, *counter.predictions(codes, len(groups)))
 
     def add_labels(
         self,
@@ -111,9 +107,9 @@ class Profile:
         counter = QualityCounter(
             self.schema.score_bin_count, np.asarray(score, float), np.asarray(positive, bool), labels
         )
-        self._add_quality(counter.labels(sign=sign))
+        self._add_counts(*counter.labels(sign=sign))
         for names, codes in _groupings(self.schema.sensitive, groups, len(labels)):
-            self._add_groups(names, counter.labels(codes, len(names), sign))
+            self.subgroups.add(names, *counter.labels(codes, len(names), sign))
 
     def note(self, start_us: int, end_us: int, simulations: Iterable[str] = ()) -> None:
         """Widens the span of event times, and adds names of incidents that were played (empty names are
@@ -144,12 +140,7 @@ class Profile:
         for position, column in enumerate(self.columns):
             column.merge_all([other.columns[position] for other in others])  # type: ignore[misc]
         self._add_quality([other.quality for other in others if other.quality is not None])
-        by_group: dict[Group, list[QualityProfile]] = {}
-        for other in others:
-            for group, quality in other.subgroups.items():
-                by_group.setdefault(group, []).append(quality)
-        for group, qualities in by_group.items():
-            self._add_group(group, qualities)
+        self.subgroups.merge_all([other.subgroups for other in others])
         for other in others:
             if other.start_us is not None and other.end_us is not None:
                 self.note(other.start_us, other.end_us)
@@ -171,14 +162,8 @@ class Profile:
             self.quality = QualityProfile(self.schema.score_bin_count)
         self.quality.merge_all(qualities)
 
-    def _add_group(self, group: Group, qualities: Sequence[QualityProfile]) -> None:
-        if group not in self.subgroups:
-            self.subgroups[group] = QualityProfile(self.schema.score_bin_count)
-        self.subgroups[group].merge_all(qualities)
-
-    def _add_groups(self, groups: Sequence[Group], qualities: Sequence[QualityProfile]) -> None:
-        for group, quality in zip(groups, qualities, strict=True):
-            self._add_group(group, [quality])
+    def _add_counts(self, counts: Ints, sums: Floats) -> None:
+        self._add_quality([QualityProfile.of(self.schema.score_bin_count, counts[0], sums[0])])
 
 
 def merge_all(profiles: Iterable[Profile]) -> Profile:

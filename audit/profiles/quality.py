@@ -1,8 +1,12 @@
-"""What was predicted and what came true, as counts that merge: histograms of scores and a confusion table."""
+"""What was predicted and what came true, as counts that merge: histograms of scores and a confusion table.
+
+All counts of one set of people lie in one vector of int64 and all sums in one of float64, so that many groups
+are a matrix (`audit.profiles.subgroups`) and merging is one addition.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from functools import lru_cache
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,34 +15,125 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+HISTOGRAMS = ("score_counts", "labelled_counts", "labelled_positive_counts")
+TOTALS = (
+    "positive_decision_count",
+    "true_negatives",
+    "false_negatives",
+    "false_positives",
+    "true_positives",
+)
 
-@dataclass
+
+@lru_cache
+def places(bin_count: int) -> dict[str, slice]:
+    """Where each of `HISTOGRAMS` and `TOTALS` lies in a vector of counts."""
+    ends = [bin_count * i for i in range(len(HISTOGRAMS) + 1)]
+    found = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(HISTOGRAMS)}
+    return found | {name: slice(ends[-1] + i, ends[-1] + i + 1) for i, name in enumerate(TOTALS)}
+
+
+def sizes(bin_count: int) -> tuple[int, int]:
+    """Lengths of the vectors of counts and of sums."""
+    return len(HISTOGRAMS) * bin_count + len(TOTALS), bin_count + 1
+
+
 class QualityProfile:
     """Counts over predictions; score bins are `bin_count` equal parts of [0, 1].
 
-    `score_counts` and `score_sums` speak of all predictions, `labelled_counts` and
-    `labelled_positive_counts` of those whose label is known, by score bin. The confusion table sets
-    decisions against labels.
+    `score_counts` int64 and `score_sums` float64, both `(bins,)`, speak of all predictions,
+    `labelled_counts` and `labelled_positive_counts` of those whose label is known. The confusion table sets
+    decisions against labels. What is left out of the arguments is 0. Raises `ValueError` for a histogram of
+    another number of bins.
     """
 
-    bin_count: int
-    score_counts: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    score_sums: Floats = field(default_factory=lambda: np.zeros(0))
-    labelled_counts: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    labelled_positive_counts: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-    positive_decision_count: int = 0
-    true_positives: int = 0
-    false_positives: int = 0
-    true_negatives: int = 0
-    false_negatives: int = 0
-    squared_error_sum: float = 0.0
+    __slots__ = ("bin_count", "counts", "sums")
 
-    def __post_init__(self) -> None:
-        for name in ("score_counts", "labelled_counts", "labelled_positive_counts"):
-            if not len(getattr(self, name)):
-                setattr(self, name, np.zeros(self.bin_count, np.int64))
-        if not len(self.score_sums):
-            self.score_sums = np.zeros(self.bin_count)
+    def __init__(
+        self,
+        bin_count: int,
+        score_counts: npt.ArrayLike = (),
+        score_sums: npt.ArrayLike = (),
+        labelled_counts: npt.ArrayLike = (),
+        labelled_positive_counts: npt.ArrayLike = (),
+        *,
+        positive_decision_count: int = 0,
+        true_positives: int = 0,
+        false_positives: int = 0,
+        true_negatives: int = 0,
+        false_negatives: int = 0,
+        squared_error_sum: float = 0.0,
+    ) -> None:
+        count_size, sum_size = sizes(bin_count)
+        self.bin_count = bin_count
+        self.counts: Ints = np.zeros(count_size, np.int64)
+        self.sums: Floats = np.zeros(sum_size)
+        histograms = (score_counts, labelled_counts, labelled_positive_counts)
+        for name, histogram in zip(HISTOGRAMS, histograms, strict=True):
+            if np.size(histogram):
+                self.counts[places(bin_count)[name]] = histogram
+        totals = (positive_decision_count, true_negatives, false_negatives, false_positives, true_positives)
+        self.counts[-len(TOTALS) :] = totals
+        if np.size(score_sums):
+            self.sums[:-1] = score_sums
+        self.sums[-1] = squared_error_sum
+
+    @classmethod
+    def of(cls, bin_count: int, counts: Ints, sums: Floats) -> Self:
+        """The vectors as they are, not copied: writing to them writes here."""
+        made = cls.__new__(cls)
+        made.bin_count, made.counts, made.sums = bin_count, counts, sums
+        return made
+
+    @property
+    def score_counts(self) -> Ints:
+        """Predictions by score bin, `(bins,)`."""
+        return self.counts[: self.bin_count]
+
+    @property
+    def score_sums(self) -> Floats:
+        """Sum of scores by score bin, `(bins,)`."""
+        return self.sums[: self.bin_count]
+
+    @property
+    def labelled_counts(self) -> Ints:
+        """Predictions whose label is known by score bin, `(bins,)`."""
+        return self.counts[self.bin_count : 2 * self.bin_count]
+
+    @property
+    def labelled_positive_counts(self) -> Ints:
+        """Predictions whose label is positive by score bin, `(bins,)`."""
+        return self.counts[2 * self.bin_count : 3 * self.bin_count]
+
+    @property
+    def positive_decision_count(self) -> int:
+        """Predictions that were decided positively, labelled or not."""
+        return int(self.counts[-5])
+
+    @property
+    def true_negatives(self) -> int:
+        """Decided negatively, and rightly."""
+        return int(self.counts[-4])
+
+    @property
+    def false_negatives(self) -> int:
+        """Decided negatively, and wrongly."""
+        return int(self.counts[-3])
+
+    @property
+    def false_positives(self) -> int:
+        """Decided positively, and wrongly."""
+        return int(self.counts[-2])
+
+    @property
+    def true_positives(self) -> int:
+        """Decided positively, and rightly."""
+        return int(self.counts[-1])
+
+    @property
+    def squared_error_sum(self) -> float:
+        """Sum of (score - label)^2 over labelled predictions."""
+        return float(self.sums[-1])
 
     @property
     def row_count(self) -> int:
@@ -48,24 +143,24 @@ class QualityProfile:
     @property
     def labelled_count(self) -> int:
         """Predictions whose label is known."""
-        return self.true_positives + self.false_positives + self.true_negatives + self.false_negatives
+        return int(self.counts[-4:].sum())
 
     def merge_all(self, others: Sequence["QualityProfile"]) -> None:
-        """Adds other summaries to this one. Raises `ValueError` when the score bins differ."""
+        """Adds other summaries to this one. Raises `ValueError` when the score bins differ; then nothing is
+        added.
+        """
         for other in others:
             if other.bin_count != self.bin_count:
                 raise ValueError(f"score bins differ: {self.bin_count} and {other.bin_count}")
-        parts = [self, *others]
-        for name, counts in zip(HISTOGRAMS, zip(*map(_histograms_of, parts), strict=True), strict=True):
-            setattr(self, name, np.concatenate(counts).reshape(len(parts), -1).sum(axis=0))
-        for name, totals in zip(TOTALS, zip(*map(_totals_of, parts), strict=True), strict=True):
-            setattr(self, name, sum(totals))
+        for other in others:
+            self.counts += other.counts
+            self.sums += other.sums
 
-
-HISTOGRAMS = ("score_counts", "score_sums", "labelled_counts", "labelled_positive_counts")
-TOTALS = tuple(one.name for one in fields(QualityProfile) if one.name not in (*HISTOGRAMS, "bin_count"))
-# Merging a thousand profiles asks for a few hundred thousand attributes: `attrgetter` gives several at once.
-_histograms_of, _totals_of = attrgetter(*HISTOGRAMS), attrgetter(*TOTALS)
+    def without(self, other: "QualityProfile") -> "QualityProfile":
+        """Everyone here who is not among `other`, a part of this. Raises `ValueError` when bins differ."""
+        if other.bin_count != self.bin_count:
+            raise ValueError(f"score bins differ: {self.bin_count} and {other.bin_count}")
+        return QualityProfile.of(self.bin_count, self.counts - other.counts, self.sums - other.sums)
 
 
 def score_bins(score: Floats, bin_count: int) -> Ints:
@@ -85,50 +180,38 @@ class QualityCounter:
         self._bins = score_bins(self._score, bin_count)
         self._label = None if label is None else np.asarray(label, bool)
 
-    def predictions(self, codes: Ints | None = None, group_count: int = 1) -> list[QualityProfile]:
-        """Counts of scores and decisions by group: `codes` `(N,)` from 0, -1 for rows in no group; `None`:
-        one group of all.
+    def predictions(self, codes: Ints | None = None, group_count: int = 1) -> tuple[Ints, Floats]:
+        """Counts `(G, ...)` and sums `(G, ...)` of scores and decisions by group, laid out as a
+        `QualityProfile` has them: `codes` `(N,)` from 0, -1 for rows in no group; `None`: one group of all.
         """
         keep, codes, cells = self._cells(codes)
-        size = group_count * self._bin_count
-        counts = np.bincount(cells, minlength=size).reshape(group_count, -1)
-        sums = np.bincount(cells, self._score[keep], minlength=size).reshape(group_count, -1)
-        positive = np.bincount(codes[self._positive[keep]], minlength=group_count)
-        return [
-            QualityProfile(
-                self._bin_count,
-                score_counts=counts[g],
-                score_sums=sums[g],
-                positive_decision_count=int(positive[g]),
-            )
-            for g in range(group_count)
-        ]
+        counts, sums = self._empty(group_count)
+        bins, size = self._bin_count, group_count * self._bin_count
+        counts[:, :bins] = np.bincount(cells, minlength=size).reshape(group_count, -1)
+        sums[:, :bins] = np.bincount(cells, self._score[keep], minlength=size).reshape(group_count, -1)
+        counts[:, -5] = np.bincount(codes[self._positive[keep]], minlength=group_count)
+        return counts, sums
 
-    def labels(self, codes: Ints | None = None, group_count: int = 1, sign: int = 1) -> list[QualityProfile]:
-        """Counts of outcomes by group; with `sign` -1 the negative of them, which takes labels out again."""
-        assert self._label is not None
+    def labels(self, codes: Ints | None = None, group_count: int = 1, sign: int = 1) -> tuple[Ints, Floats]:
+        """Counts and sums of outcomes by group; with `sign` -1 the negative of them, which takes labels out
+        again. Raises `ValueError` for a batch without labels.
+        """
+        if self._label is None:
+            raise ValueError("the batch has no labels")
         keep, codes, cells = self._cells(codes)
         label, positive = self._label[keep], self._positive[keep]
-        size = group_count * self._bin_count
-        labelled = sign * np.bincount(cells, minlength=size).reshape(group_count, -1)
-        labelled_positive = sign * np.bincount(cells[label], minlength=size).reshape(group_count, -1)
-        confusion = sign * np.bincount(codes * 4 + positive * 2 + label, minlength=4 * group_count).reshape(
-            -1, 4
-        )
-        error = sign * np.bincount(codes, (self._score[keep] - label) ** 2, minlength=group_count)
-        return [
-            QualityProfile(
-                self._bin_count,
-                labelled_counts=labelled[g],
-                labelled_positive_counts=labelled_positive[g],
-                true_negatives=int(confusion[g, 0]),
-                false_negatives=int(confusion[g, 1]),
-                false_positives=int(confusion[g, 2]),
-                true_positives=int(confusion[g, 3]),
-                squared_error_sum=float(error[g]),
-            )
-            for g in range(group_count)
-        ]
+        counts, sums = self._empty(group_count)
+        bins, size = self._bin_count, group_count * self._bin_count
+        counts[:, bins : 2 * bins] = np.bincount(cells, minlength=size).reshape(group_count, -1)
+        counts[:, 2 * bins : 3 * bins] = np.bincount(cells[label], minlength=size).reshape(group_count, -1)
+        confusion = np.bincount(codes * 4 + positive * 2 + label, minlength=4 * group_count)
+        counts[:, -4:] = confusion.reshape(-1, 4)
+        sums[:, -1] = np.bincount(codes, (self._score[keep] - label) ** 2, minlength=group_count)
+        return sign * counts, sign * sums
+
+    def _empty(self, group_count: int) -> tuple[Ints, Floats]:
+        count_size, sum_size = sizes(self._bin_count)
+        return np.zeros((group_count, count_size), np.int64), np.zeros((group_count, sum_size))
 
     def _cells(self, codes: Ints | None) -> tuple[slice | Bools, Ints, Ints]:
         """Which rows are in a group, their groups, and their cells: group x score bin."""

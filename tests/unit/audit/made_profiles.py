@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from audit.profiles.profile import Profile
+from audit.profiles.quality import QualityProfile
 from audit.profiles.schema import ProfileSchema
 
 SEXES, RACES = ["1", "2", None], ["White", "Black", "Asian"]
@@ -72,14 +73,15 @@ def counts(made: Profile) -> dict[str, Any]:
     return {
         "row_count": made.row_count,
         "columns": columns,
-        "quality": made.quality and {name: _plain(value) for name, value in vars(made.quality).items()},
-        "subgroups": {
-            group: {name: _plain(value) for name, value in vars(quality).items()}
-            for group, quality in made.subgroups.items()
-        },
+        "quality": made.quality and _vectors(made.quality),
+        "subgroups": {group: _vectors(quality) for group, quality in made.subgroups.items()},
         "span": (made.start_us, made.end_us),
         "simulations": made.simulations,
     }
+
+
+def _vectors(quality: QualityProfile) -> tuple[list[int], list[float]]:
+    return quality.counts.tolist(), quality.sums.tolist()
 
 
 def _plain(value: Any) -> Any:

@@ -12,10 +12,9 @@ BINS = 50
 
 def counted(score: np.ndarray, label: np.ndarray | None) -> QualityProfile:
     counter = QualityCounter(BINS, score, score >= 0.5, label)
+    parts = [counter.predictions(), *([] if label is None else [counter.labels()])]
     profile = QualityProfile(BINS)
-    profile.merge_all(counter.predictions())
-    if label is not None:
-        profile.merge_all(counter.labels())
+    profile.merge_all([QualityProfile.of(BINS, counts[0], sums[0]) for counts, sums in parts])
     return profile
 
 
