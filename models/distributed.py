@@ -127,7 +127,11 @@ class Together(Callback):
     def before_fit(self, learner: "Learner") -> None:
         # Now, while every parameter is to learn: what is frozen at this moment would never be averaged.
         ids = [torch.cuda.current_device()] if self._device.type == "cuda" else None
-        net = DistributedDataParallel(learner.model, device_ids=ids, find_unused_parameters=True)
+        # Buffers are each process's own: the state of its streams, or statistics of which the first one's are
+        # kept.
+        net = DistributedDataParallel(
+            learner.model, device_ids=ids, find_unused_parameters=True, broadcast_buffers=False
+        )
         self._bound = torch.compile(net) if self._compiled else net
 
     def before_train(self, learner: "Learner") -> None:

@@ -98,7 +98,7 @@ class Report(Callback):
         if not math.isfinite(self._train_loss):
             raise TrainingFailed(
                 f"The loss is no number in epoch {learner.epoch + 1}, step {learner.step}. "
-                "Try a tenth of the learning rate, and look for extreme values in the numeric features."
+                "Try a tenth of the learning rate, and look for extreme values in the inputs."
             )
 
     def _tell(self, learner: "Learner", epoch: int, step: int) -> None:
