@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from onnx import TensorProto, helper
+from onnx import TensorProto, compose, helper
 from torch import Tensor, nn
 
 from models.data.picture_rows import IMAGE
@@ -87,6 +87,8 @@ def picture_graph(net: PictureNet, spec: PictureSpec) -> Any:
         description=description,
         properties=properties,
     )
+    # The exporter and `Nodes` number what they name, and ONNX Runtime takes no name twice.
+    core = compose.add_prefix(core, "net_", rename_inputs=False, rename_outputs=False)
     graph = Nodes()
     given = list(core.graph.input)
     if spec.type == IMAGE:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from models.configs import SignalConfig
 from models.data.pictures import resized
+from models.data.targets import TargetSpec
 from models.export.onnx_vision import TOLERANCE
-from models.nets.heads import ARCHITECTURES
-from models.picture_model import PictureModel
+from models.nets.heads import ARCHITECTURES, body_of
+from models.picture_model import PictureModel, PictureSpec
 from models.recipe import MULTICLASS, FitContext, Input, Problem, Target
-from models.vision import ConvNet
+from models.vision import ConvNet, picture_net
 from tests.unit.models import picture_problems as small
 
 KINDS = [small.of_classes, small.of_two, small.of_labels, small.of_numbers, small.of_points]
@@ -44,6 +45,18 @@ def test_every_kind_of_task_is_answered_alike(kind, tmp_path):
     parity = model.check_onnx(tmp_path / "model.onnx", valid, threads=1)
     assert parity.equal, parity
     assert parity.count == 24
+
+
+@pytest.mark.parametrize("architecture", ["efficientnet_lite0"])
+def test_the_graphs_of_real_architectures_are_taken_by_onnx_runtime(architecture, tmp_path):
+    problem, table = small.of_classes(8)
+    torch.manual_seed(0)
+    config = replace(small.config(), architecture=architecture)
+    spec = PictureSpec.of(problem, config, TargetSpec(MULTICLASS, ("colour",), small.CLASSES))
+    model = PictureModel(picture_net(spec, body_of(architecture), config), spec)
+    model.export_onnx(tmp_path / "model.onnx")
+    parity = model.check_onnx(tmp_path / "model.onnx", table, threads=1)
+    assert parity.equal, parity
 
 
 def test_a_graph_of_other_weights_is_found_out(tmp_path):
