@@ -1,0 +1,1 @@
+"""Which pixels are an emoji's: segmentation."""

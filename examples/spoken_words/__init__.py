@@ -1,0 +1,1 @@
+"""Which language a recorded prompt is in: sound as pictures."""
