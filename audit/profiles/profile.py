@@ -210,7 +210,12 @@ def _codes(texts: Any, count: int) -> tuple[list[str], npt.NDArray[np.int64]]:
         raise ValueError(f"an attribute has {len(array)} values for {count} rows")
     encoded = pc.dictionary_encode(array)
     codes = pc.fill_null(encoded.indices.cast(pa.int64()), -1).to_numpy(zero_copy_only=False)
-    return [str(value) for value in encoded.dictionary.to_pylist()], codes
+    values = [str(value) for value in encoded.dictionary.to_pylist()]
+    # Groups in one order whatever row came first: then profiles of other batches merge as whole matrices.
+    order = sorted(range(len(values)), key=values.__getitem__)
+    place = np.empty(len(values) + 1, np.int64)
+    place[order], place[-1] = np.arange(len(values)), -1
+    return [values[i] for i in order], place[codes]
 
 
 def _chunks(column: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

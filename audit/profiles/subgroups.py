@@ -59,7 +59,9 @@ class Subgroups(Mapping[Group, QualityProfile]):
             by_groups.setdefault(tuple(other._rows), []).append(other)
         for groups, parts in by_groups.items():
             size = len(groups)
-            counts, sums = parts[0]._counts[:size].copy(), parts[0]._sums[:size].copy()
+            counts, sums = parts[0]._counts[:size], parts[0]._sums[:size]
+            if len(parts) > 1:
+                counts, sums = counts.copy(), sums.copy()
             for part in parts[1:]:
                 counts += part._counts[:size]
                 sums += part._sums[:size]
