@@ -1,6 +1,7 @@
 """Runs the monitoring service: `python -m services.monitoring`."""
 
 import threading
+from functools import partial
 from pathlib import Path
 
 from boarfish.v1 import monitoring_pb2
@@ -10,6 +11,7 @@ from services.common.database import open_database
 from services.common.lake import Lake
 from services.common.server import Harness, run
 from services.monitoring.audits import Audits
+from services.monitoring.checkpoints import Checkpoints, keep_signing, sign_or_log
 from services.monitoring.consumer import Consumer
 from services.monitoring.detection import Detection
 from services.monitoring.health import Health
@@ -41,6 +43,7 @@ async def start(harness: Harness) -> None:
         windows=windows,
         audits=Audits(engine, references, windows, write_lock, settings.home / "audits"),
         subscriptions=Subscriptions(settings.watcher_limit),
+        checkpoints=Checkpoints(engine, settings.home / "ledger"),
     )
     service = MonitoringService(parts)  # type: ignore[abstract]  # some RPCs come later
     worker = Worker(
@@ -58,8 +61,10 @@ async def start(harness: Harness) -> None:
         service,
         monitoring_pb2.DESCRIPTOR.services_by_name["MonitoringService"],
     )
+    harness.on_stop(partial(sign_or_log, parts.checkpoints))
     harness.on_stop(worker.stop)
     harness.spawn(worker.run(), "worker")
+    harness.spawn(keep_signing(parts.checkpoints), "checkpoints")
     harness.spawn(_end_streams(harness, parts.subscriptions), "streams")
 
 

@@ -101,7 +101,7 @@ def verify(connection: sa.Connection) -> monitoring_pb2.VerifyLedgerResponse:
 
     Its cost grows with the ledger, its memory does not.
     """
-    verdict = chain.verify(_stored(connection))
+    verdict = chain.verify(stored(connection))
     return monitoring_pb2.VerifyLedgerResponse(
         valid=verdict.valid,
         entry_count=verdict.count,
@@ -111,9 +111,11 @@ def verify(connection: sa.Connection) -> monitoring_pb2.VerifyLedgerResponse:
     )
 
 
-def _stored(connection: sa.Connection) -> Iterator[chain.Entry]:
+def stored(connection: sa.Connection, *, after: int = 0) -> Iterator[chain.Entry]:
+    """Entries after a sequence number as they were hashed, oldest first, a few in memory at a time."""
+    table = tables.ledger
     rows = connection.execution_options(yield_per=READ_ROWS).execute(
-        sa.select(tables.ledger).order_by(tables.ledger.c.sequence)
+        sa.select(table).where(table.c.sequence > after).order_by(table.c.sequence)
     )
     for row in rows:
         yield _chained(row._mapping)

@@ -14,6 +14,7 @@ from boarfish.v1 import monitoring_pb2_grpc
 from services.common import pages
 from services.monitoring import alerts, ledger
 from services.monitoring.audits import Audits
+from services.monitoring.checkpoints import Checkpoints
 from services.monitoring.health import Health
 from services.monitoring.subscriptions import Subscriptions
 from services.monitoring.windows import Windows, find_deployment
@@ -32,6 +33,7 @@ class Parts:
     windows: Windows
     audits: Audits
     subscriptions: Subscriptions
+    checkpoints: Checkpoints
 
 
 class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
@@ -129,6 +131,23 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
     def _verify(self) -> pb.VerifyLedgerResponse:
         with self._engine.connect() as connection:
             return ledger.verify(connection)
+
+    async def GetLedgerCheckpoint(
+        self, request: pb.GetLedgerCheckpointRequest, context: Context
+    ) -> pb.GetLedgerCheckpointResponse:
+        return await asyncio.to_thread(self._parts.checkpoints.get, request)
+
+    async def ProveLedgerEntry(
+        self, request: pb.ProveLedgerEntryRequest, context: Context
+    ) -> pb.ProveLedgerEntryResponse:
+        return await asyncio.to_thread(self._parts.checkpoints.prove, request.sequence)
+
+    async def ExportLedger(
+        self, request: pb.ExportLedgerRequest, context: Context
+    ) -> AsyncIterator[pb.ExportLedgerResponse]:
+        parts = self._parts.checkpoints.export()
+        while (part := await asyncio.to_thread(next, parts, None)) is not None:
+            yield part
 
     def _write(self, change: Callable[[sa.Connection], T]) -> T:
         with self._parts.write_lock, self._engine.begin() as connection:

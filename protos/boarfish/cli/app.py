@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from boarfish.cli import audits, datasets, training
+from boarfish.cli import audits, datasets, ledger, training
 from boarfish.cli.options import AsJson, client
 from boarfish.cli.output import console, day, fail, number, print_json, print_table
 
@@ -30,7 +30,7 @@ app.add_typer(deployments, name="deployments")
 app.add_typer(datasets.datasets, name="datasets")
 app.add_typer(alerts, name="alerts")
 app.add_typer(audits.audit, name="audit")
-app.add_typer(audits.ledger, name="ledger")
+app.add_typer(ledger.ledger, name="ledger")
 
 
 @app.command(epilog="Example: boarfish status --json")

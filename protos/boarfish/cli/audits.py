@@ -1,7 +1,6 @@
-"""`boarfish audit` and `boarfish ledger`: what was found, and who did what."""
+"""`boarfish audit`: what was found."""
 
 import json
-import sys
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,13 +10,12 @@ import typer
 from rich.markup import escape
 
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import BAD_ANSWER, console, day, fail, minute, print_json, print_table
+from boarfish.cli.output import console, day, fail, minute, print_json, print_table
 
 if TYPE_CHECKING:
     from boarfish.v1 import monitoring_pb2
 
 audit = typer.Typer(help="Dated reports over a deployment.", no_args_is_help=True)
-ledger = typer.Typer(help="The append-only record of who did what.", no_args_is_help=True)
 
 
 @audit.command("run", epilog="Example: boarfish audit run employment --by Ada --output report/")
@@ -66,45 +64,6 @@ def list_audits(as_json: AsJson = False) -> None:
         return
     rows = ((one.id, one.deployment, minute(one.create_time), one.requested_by) for one in answer.audits)
     print_table(("Id", "Deployment", "When", "Asked for by"), rows, "No audit has been run yet.")
-
-
-@ledger.command("verify", epilog="Example: boarfish ledger verify --json")
-def verify(as_json: AsJson = False) -> None:
-    """Recomputes the whole chain. Exit status 1, and the first bad entry, when it does not hold."""
-    from boarfish.v1 import monitoring_pb2
-
-    with client() as boarfish:
-        answer = boarfish.monitoring.VerifyLedger(monitoring_pb2.VerifyLedgerRequest(), timeout=300)
-    if as_json:
-        print_json(answer)
-    elif answer.valid:
-        console.print(f"The ledger holds: {answer.entry_count:,} entries, newest hash {answer.head_hash}.")
-    else:
-        console.print(
-            f"[red]The ledger does not hold[/] at entry {answer.first_bad_sequence}: {escape(answer.reason)}"
-        )
-    if not answer.valid:
-        sys.exit(BAD_ANSWER)
-
-
-@ledger.command("list", epilog="Example: boarfish ledger list --after 20")
-def list_entries(
-    after: Annotated[int, typer.Option(min=0, help="Entries after this number.")] = 0, as_json: AsJson = False
-) -> None:
-    """Entries, oldest first, at most 1,000."""
-    from boarfish.v1 import monitoring_pb2
-
-    with client() as boarfish:
-        request = monitoring_pb2.ListLedgerEntriesRequest(after_sequence=after, page_size=1000)
-        answer = boarfish.monitoring.ListLedgerEntries(request)
-    if as_json:
-        print_json(answer)
-        return
-    rows = (
-        (str(one.sequence), minute(one.record_time), one.actor, one.action, one.subject)
-        for one in answer.entries
-    )
-    print_table(("Entry", "When", "Who", "Did", "To"), rows, "The ledger is empty.")
 
 
 def _show(found: "monitoring_pb2.Audit", output: Path | None, as_json: bool) -> None:

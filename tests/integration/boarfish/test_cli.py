@@ -28,7 +28,7 @@ LEAVES = [
     ),
     *(["datasets", one] for one in ("create", "put", "amend", "get", "versions")),
     *(["alerts", "list"], ["alerts", "acknowledge"], ["audit", "run"], ["audit", "show"], ["audit", "list"]),
-    *(["ledger", "verify"], ["ledger", "list"]),
+    *(["ledger", one] for one in ("verify", "list", "export", "checkpoint", "prove")),
 ]
 
 
