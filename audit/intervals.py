@@ -3,6 +3,10 @@
 Sources: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 1927.
 Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine
 1998 (method 10). Katz and others, "Obtaining confidence intervals for the risk ratio", Biometrics 1978.
+Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika 1934. Zou and Donner,
+"Construction of confidence limits about effect measures", Statistics in Medicine 2008. Newcombe, "Confidence
+intervals for an effect size measure based on the Mann-Whitney statistic, part 2", Statistics in Medicine 2006
+(method 5).
 """
 
 import math
@@ -42,6 +46,24 @@ def wilson(successes: Counts, trials: Counts, confidence: float = CONFIDENCE) ->
     return (lower, upper) if lower.ndim else (float(lower), float(upper))
 
 
+def clopper_pearson(successes: Counts, trials: Counts, confidence: float = CONFIDENCE) -> tuple[Any, Any]:
+    """Exact interval of `successes / trials`, arrays or scalars of one shape; NaN where `trials` is 0.
+
+    It covers at least as often as it says, however few there are, and is wider than Wilson's for that: after
+    0 of 1 it reaches 0.975 at 95 %, after 0 of 5 0.522.
+    """
+    from scipy.special import betaincinv
+
+    k, n = np.asarray(successes, float), np.asarray(trials, float)
+    z_of(confidence)  # Refuses a confidence outside (0, 1).
+    tail = (1 - confidence) / 2
+    # Shapes are kept above 0 where a bound is 0, 1 or NaN by definition.
+    lower = np.where(k > 0, betaincinv(np.maximum(k, 1), np.maximum(n - k, 0) + 1, tail), 0.0)
+    upper = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - tail), 1.0)
+    lower, upper = np.where(n > 0, lower, np.nan), np.where(n > 0, upper, np.nan)
+    return (lower, upper) if lower.ndim else (float(lower), float(upper))
+
+
 def proportion(
     successes: float, trials: float, confidence: float = CONFIDENCE, *, of: str = "observations"
 ) -> Estimate:
@@ -59,10 +81,50 @@ def difference(k1: float, n1: float, k2: float, n2: float, confidence: float = C
     if n1 <= 0 or n2 <= 0:
         return unknown("one side has no observations yet", int(n1 + n2), confidence)
     p1, p2 = k1 / n1, k2 / n2
-    (l1, u1), (l2, u2) = wilson(k1, n1, confidence), wilson(k2, n2, confidence)
-    lower = p1 - p2 - math.hypot(p1 - l1, u2 - p2)
-    upper = p1 - p2 + math.hypot(u1 - p1, p2 - l2)
-    return Estimate(p1 - p2, lower, upper, confidence, int(n1 + n2))
+    first, second = wilson(k1, n1, confidence), wilson(k2, n2, confidence)
+    lower, upper = difference_bounds((p1, *first), (p2, *second))
+    return Estimate(p1 - p2, float(lower), float(upper), confidence, int(n1 + n2))
+
+
+def difference_bounds(
+    first: tuple[Counts, Counts, Counts], second: tuple[Counts, Counts, Counts]
+) -> tuple[Any, Any]:
+    """Interval of `first - second`, two independent estimates, each given as value, lower and upper bound
+    (Zou and Donner): Newcombe's where those are Wilson's. Arrays of one shape or scalars; NaN where one is.
+    """
+    v1, l1, u1 = (np.asarray(one, float) for one in first)
+    v2, l2, u2 = (np.asarray(one, float) for one in second)
+    return v1 - v2 - np.hypot(v1 - l1, u2 - v2), v1 - v2 + np.hypot(u1 - v1, v2 - l2)
+
+
+def auc_bounds(
+    value: Counts, positives: Counts, negatives: Counts, confidence: float = CONFIDENCE
+) -> tuple[Any, Any]:
+    """Interval of an area under the ROC curve from that many positives and negatives, arrays of one shape or
+    scalars; NaN where a side is empty.
+
+    It solves for the areas whose standard error reaches the observed one, so that a perfect 1 from one
+    positive and one negative still reaches down to 0.21 at 95 %.
+    """
+    seen, m, n = np.asarray(value, float), np.asarray(positives, float), np.asarray(negatives, float)
+    z, half = z_of(confidence), (m + n) / 2 - 1
+
+    def reach(area: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        inside = 1 + half * ((1 - area) / (2 - area) + area / (1 + area))
+        return z * np.sqrt(np.maximum(area * (1 - area) * inside / (m * n), 0))
+
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low, high = [np.zeros_like(seen), seen.copy()], [seen.copy(), np.ones_like(seen)]
+        for _ in range(50):
+            middle = (low[0] + low[1]) / 2
+            within = seen - middle <= reach(middle)
+            low = [np.where(within, low[0], middle), np.where(within, middle, low[1])]
+            middle = (high[0] + high[1]) / 2
+            within = middle - seen <= reach(middle)
+            high = [np.where(within, middle, high[0]), np.where(within, high[1], middle)]
+    known = (m > 0) & (n > 0)
+    lower, upper = np.where(known, low[1], np.nan), np.where(known, high[0], np.nan)
+    return (lower, upper) if lower.ndim else (float(lower), float(upper))
 
 
 def ratio(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE) -> Estimate:
@@ -110,4 +172,16 @@ def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     stepped = np.maximum.accumulate(p[order] * (len(p) - np.arange(len(p))))
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def benjamini_hochberg(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Adjusted p-values `(N,)`: of what is found below q, a share of at most q is expected to be false (for
+    independent or positively dependent looks). Never above Holm's. Source: Benjamini and Hochberg 1995.
+    """
+    p = np.asarray(p_values, float)
+    order = np.argsort(p)[::-1]
+    ranks = len(p) - np.arange(len(p))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.minimum.accumulate(p[order] * len(p) / ranks), 1.0)
     return adjusted

@@ -6,9 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest, fisher_exact, norm
+from scipy.stats import binomtest, false_discovery_control, fisher_exact, norm
 
-from audit.intervals import difference, holm, proportion, ratio, two_sample_p_value, wilson, z_of
+from audit.intervals import (
+    auc_bounds,
+    benjamini_hochberg,
+    clopper_pearson,
+    difference,
+    difference_bounds,
+    holm,
+    proportion,
+    ratio,
+    two_sample_p_value,
+    wilson,
+    z_of,
+)
 
 
 def test_wilson_as_newcombe_published_it() -> None:
@@ -107,3 +119,74 @@ def test_holm_never_makes_a_finding_surer_and_keeps_the_order(p_values: list[flo
 def test_a_confidence_outside_0_and_1_is_refused(confidence: float) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         z_of(confidence)
+
+
+@given(st.integers(1, 500), st.floats(0.5, 0.999), st.data())
+def test_clopper_pearson_is_scipy_s_and_holds_wilson_s_value(
+    trials: int, confidence: float, data: st.DataObject
+) -> None:
+    successes = data.draw(st.integers(0, trials))
+    expected = binomtest(successes, trials).proportion_ci(confidence, method="exact")
+    found = clopper_pearson(successes, trials, confidence)
+    assert found == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_clopper_pearson_covers_however_few_there_are() -> None:
+    for trials in (1, 5, 20):
+        for rate in np.linspace(0.01, 0.99, 25):
+            hits = np.arange(trials + 1)
+            lower, upper = clopper_pearson(hits, np.full(trials + 1, trials))
+            chance = binomtest_weights(trials, float(rate))
+            assert chance[(lower <= rate) & (rate <= upper)].sum() >= 0.95
+
+
+def binomtest_weights(trials: int, rate: float) -> np.ndarray:
+    return np.array([math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(trials + 1)])
+
+
+def test_nobody_has_no_exact_interval_and_no_confidence_is_refused() -> None:
+    assert np.isnan(clopper_pearson(0, 0)).all()
+    assert clopper_pearson(0, 1) == (0.0, pytest.approx(0.975))
+    assert clopper_pearson(0, 5)[1] == pytest.approx(0.5218, abs=1e-4)
+    with pytest.raises(ValueError, match="confidence"):
+        clopper_pearson(1, 2, 1.0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_benjamini_hochberg_is_scipy_s_and_never_above_holm_s(p_values: list[float]) -> None:
+    found = benjamini_hochberg(p_values)
+    assert found == pytest.approx(false_discovery_control(p_values, method="bh"))
+    assert (found <= holm(p_values) + 1e-12).all()
+
+
+def test_looking_at_nothing_needs_no_correction() -> None:
+    assert benjamini_hochberg([]).tolist() == []
+    assert benjamini_hochberg([0.03]).tolist() == [0.03]
+
+
+def test_an_auc_s_interval_covers_and_stays_inside_zero_and_one() -> None:
+    rng = np.random.default_rng(1)
+    truth = norm.cdf(2 / math.sqrt(2))
+    inside = {5: 0, 40: 0}
+    for size in inside:
+        for _ in range(400):
+            high, low = rng.normal(2, 1, size), rng.normal(0, 1, size)
+            seen = (high[:, None] > low).mean()
+            lower, upper = auc_bounds(seen, size, size)
+            assert 0 <= lower <= seen <= upper <= 1
+            inside[size] += lower <= truth <= upper
+    assert all(370 <= hits <= 400 for hits in inside.values()), inside
+
+
+def test_a_perfect_auc_of_two_people_claims_little() -> None:
+    lower, upper = auc_bounds(1.0, 1, 1)
+    assert (round(lower, 3), upper) == (0.207, 1.0)
+    assert np.isnan(auc_bounds(0.5, 0, 3)).all()
+    mirrored = auc_bounds(np.array([0.3, 0.7]), np.array([9, 9]), np.array([9, 9]))
+    assert mirrored[0][0] == pytest.approx(1 - mirrored[1][1])
+
+
+def test_difference_bounds_of_wilson_s_intervals_are_newcombe_s() -> None:
+    expected = difference(56, 70, 48, 80)
+    found = difference_bounds((56 / 70, *wilson(56, 70)), (48 / 80, *wilson(48, 80)))
+    assert tuple(map(float, found)) == pytest.approx((expected.lower, expected.upper))
