@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from models.learner import Learner
 
 # Looks over a fit, and layers that are looked at; with more layers, so many at equal distances.
-LOOKS, LAYERS = 60, 8
+LOOKS, LAYERS = 40, 8
 # Values of a layer that are looked at in a batch, in whole rows and one row at least.
 VALUES = 131_072
 # Absolute values are counted by powers of two; below the lowest a value is "near 0".
@@ -33,7 +33,7 @@ NONLINEARITIES = (
 
 
 class Activations(Callback):
-    """Looks at about 60 batches of a fit, one an epoch at least, and gives its figures to `on_figure` when
+    """Looks at about 40 batches of a fit, one an epoch at least, and gives its figures to `on_figure` when
     the fit is over.
 
     Layers are the net's nonlinearities, or, in a net without such modules, its innermost modules with
