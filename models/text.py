@@ -1,7 +1,8 @@
 """Recipes for texts: a language model, and ULMFiT's classifier on top of one.
 
 Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", 2018: a language model, own
-or handed in, is fitted to the texts of training; its encoder then classifies them, unfrozen layer by layer.
+or handed in, is fitted to the texts of training; its encoder then classifies them. The encoder of one that
+was handed in is unfrozen layer by layer.
 """
 
 import math
@@ -99,7 +100,8 @@ class TextClassifier:
             config.fit.batch_size,
             seed=context.seed,
         )
-        pretrained = epochs > 0 or context.weights is not None
+        # Unfreezing guards what other, more texts have taught; these texts alone leave nothing to forget.
+        pretrained = context.weights is not None
         fit_net(
             net, batches, loss, config.fit,
             self._part(context, "classifier", epochs, self._epochs - epochs),
