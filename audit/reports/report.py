@@ -22,7 +22,7 @@ from audit.fairness.groups import Names
 from audit.profiles.profile import Profile
 from audit.rot.quality import Quality, people, quality
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 SHOWN_VALUES = 12
 METHODS = {
     "drift": "Base-2 Jensen-Shannon distance with its sampling bias taken off; chi-squared test of two "
@@ -96,7 +96,7 @@ def build_report(
         "columns": [_column(one, one in moved) for one in sorted(columns, key=_far)],
         "subgroups": [_group(one) for one in groups if not one.suppressed],
         "groups_not_rated": [
-            {"name": one.display_name, "note": one.note} for one in groups if one.suppressed
+            {"display_name": one.display_name, "note": one.note} for one in groups if one.suppressed
         ],
         "thresholds": asdict(thresholds),
         "methods": METHODS,
@@ -200,7 +200,7 @@ def _column(one: ColumnComparison, moved: bool) -> dict[str, Any]:
 def _group(one: SubgroupQuality) -> dict[str, Any]:
     return {
         "group": dict(one.group),
-        "name": one.display_name,
+        "display_name": one.display_name,
         "quality": asdict(one.quality),
         "gaps": [asdict(gap) for gap in one.gaps],
     }

@@ -24,7 +24,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.common import pages
 from services.common.storage import writing_to
-from services.monitoring import alerts, ledger, profiles, report, tables
+from services.monitoring import alerts, ledger, profiles, report, report_page, tables
 from services.monitoring.findings import Facts, findings
 from services.monitoring.profiles import DAY_US, Series
 from services.monitoring.references import References
@@ -157,7 +157,7 @@ class Audits:
         audit.period.end_time.FromMicroseconds(span.end * DAY_US)
         audit.create_time.FromDatetime(dt.datetime.now(dt.UTC))
         made = report.build(audit, facts)
-        return {"audit": audit, "report": made, "html": report.render(made)}
+        return {"audit": audit, "report": made, "html": report_page.render(made)}
 
     def _earlier(self, request_id: str, content: bytes) -> monitoring_pb2.Audit | None:
         with self._engine.connect() as connection:

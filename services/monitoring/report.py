@@ -1,25 +1,21 @@
 """The report of an audit: everything that it looked at as JSON, and the same as a page that stands on its
 own.
 
-What goes in is gathered here; how it is laid out for people stands in `report.html.j2` beside this module.
+What goes in is gathered here; how it is laid out for people stands in `report_page`.
 """
 
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from boarfish.v1 import monitoring_pb2
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 
-from services.monitoring import comparison
 from services.monitoring.findings import Facts, baseline
 
 REPORT_VERSION = 1
-# Rates that are not shares of people, by the name that people know them by.
-NAMES = {"auc": "AUC", "brier": "Brier score", "calibration_error": "Calibration error"}
 
 
 def build(audit: monitoring_pb2.Audit, facts: Facts) -> dict[str, Any]:
@@ -77,24 +73,6 @@ def build(audit: monitoring_pb2.Audit, facts: Facts) -> dict[str, Any]:
     return made
 
 
-def render(report: dict[str, Any]) -> str:
-    """The report as one HTML page that needs nothing else. All texts are escaped."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined
-    )
-    environment.filters.update(
-        day=lambda text: text[:10],
-        words=lambda name: NAMES.get(name, name.replace("_", " ").capitalize()),
-        score=lambda found, name: _interval(found, of_one=name in NAMES),
-        share=lambda value: "unknown" if value is None else f"{100 * value:.1f} %",
-        estimate=_interval,
-        gap=lambda found: f"{100 * found['value']:+.1f} points",
-    )
-    return environment.get_template("report.html.j2").render(r=report, rates=comparison.RATES)
-
-
 def gaps_in_days(windows: Sequence[monitoring_pb2.Window], window_days: int) -> list[dict[str, str]]:
     """Spans of whole windows between the first and the last in which nothing was predicted, start and end as
     RFC 3339.
@@ -139,17 +117,6 @@ def _clean(value: Any) -> Any:
     if value in ("NaN", "Infinity", "-Infinity"):
         return None
     return _number(value) if isinstance(value, float) else value
-
-
-def _interval(found: dict[str, Any], *, of_one: bool = False) -> str:
-    """`81.2 % (80.1 % to 82.3 %)`; for what is no share, `0.812 (0.801 to 0.823)`."""
-    value, lower, upper = (
-        None if number is None else f"{number:.3f}" if of_one else f"{100 * number:.1f} %"
-        for number in (found["value"], found["lower"], found["upper"])
-    )
-    if value is None:
-        return "unknown"
-    return value if lower is None or upper is None else f"{value} ({lower} to {upper})"
 
 
 def _number(value: float) -> float | None:

@@ -10,7 +10,8 @@ from services.common import profiling
 from services.monitoring import comparison, quality_watch, sentences, subgroup_watch
 from services.monitoring.findings import Facts, findings
 from services.monitoring.references import Reference
-from services.monitoring.report import build, render
+from services.monitoring.report import build
+from services.monitoring.report_page import render
 from tests.integration.monitoring.made_lake import CHAMPION, People, people, task
 
 
