@@ -111,7 +111,8 @@ def auc_bounds(
 
     def reach(area: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         inside = 1 + half * ((1 - area) / (2 - area) + area / (1 + area))
-        return z * np.sqrt(np.maximum(area * (1 - area) * inside / (m * n), 0))
+        variance = area * (1 - area) * inside / (m * n)
+        return np.asarray(z * np.sqrt(np.maximum(variance, 0.0)))
 
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = [np.zeros_like(seen), seen.copy()], [seen.copy(), np.ones_like(seen)]

@@ -5,21 +5,19 @@ A group with fewer than a minimum of labelled people is not rated, and is told h
 it.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from audit.estimate import CONFIDENCE, Estimate
 from audit.fairness.groups import Names, display_name
-from audit.intervals import difference, holm, ratio, two_sample_p_value, z_of
+from audit.fairness.sample_size import SETTLED_GAP, rows_needed
+from audit.intervals import difference, holm, ratio, two_sample_p_value
 from audit.profiles.profile import Profile
 from audit.profiles.quality import QualityProfile
 from audit.profiles.subgroups import Group
 from audit.rot.quality import Quality, few_warning, people, quality
 
 GAP_RATES = ("false_positive_rate", "false_negative_rate", "selection_rate", "accuracy")
-SETTLED_GAP = 0.10
-POWER = 0.80
 
 
 @dataclass(frozen=True)
@@ -101,19 +99,6 @@ def subgroup_quality(
     return [*_corrected(alone, confidence), *_corrected(crossed, confidence)]
 
 
-def people_that_settle(
-    share: float, gap: float = SETTLED_GAP, confidence: float = CONFIDENCE, power: float = POWER
-) -> int:
-    """People of a small group needed to see a `gap` from a rate of `share` known among many others, at this
-    power.
-
-    Source: the one-sample normal approximation (Fleiss, "Statistical Methods for Rates and Proportions",
-    chapter 3).
-    """
-    share = min(max(share, 0.05), 0.95)
-    return math.ceil((z_of(confidence) + z_of(2 * power - 1)) ** 2 * share * (1 - share) / gap**2)
-
-
 def _gaps(
     name: str, group: QualityProfile, rest: QualityProfile, confidence: float, words: OutcomeWords
 ) -> tuple[Gap, ...]:
@@ -166,7 +151,7 @@ def _hits(counts: QualityProfile, rate: str) -> tuple[int, int]:
 def _too_few(count: int, minimum: int, everyone: QualityProfile) -> str:
     hits, labelled = _hits(everyone, "accuracy")
     share = hits / labelled if labelled else 0.5
-    needed = max(minimum, people_that_settle(share))
+    needed = max(minimum, rows_needed(share) or 0)
     return (
         f"{people(count)} with a known outcome: too few to rate. About {needed:,} would show whether "
         f"accuracy differs by {100 * SETTLED_GAP:.0f} points."

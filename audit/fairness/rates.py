@@ -5,7 +5,7 @@ Values equal fairlearn's `MetricFrame` where both define them. Source of the def
 introduction to ROC analysis", 2006.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.estimate import CONFIDENCE
+from audit.fairness.estimates import Floats, GroupEstimates, Ints
 from audit.intervals import wilson
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Interval = Callable[[npt.ArrayLike, npt.ArrayLike, float], tuple[Floats, Floats]]
+"""Bounds of a proportion from successes, trials and confidence: `audit.intervals.wilson` or
+`clopper_pearson`.
+"""
 
 RATES = (
     "selection_rate",
@@ -26,6 +29,9 @@ RATES = (
     "false_negative_rate",
     "true_negative_rate",
     "positive_predictive_value",
+    "negative_predictive_value",
+    "false_discovery_rate",
+    "false_omission_rate",
     "base_rate",
 )
 
@@ -57,6 +63,9 @@ class GroupRates:
             "false_negative_rate": (fn, tp + fn),
             "true_negative_rate": (tn, fp + tn),
             "positive_predictive_value": (tp, tp + fp),
+            "negative_predictive_value": (tn, tn + fn),
+            "false_discovery_rate": (fp, tp + fp),
+            "false_omission_rate": (fn, tn + fn),
             "base_rate": (tp + fn, self.count),
         }[rate]
 
@@ -69,6 +78,17 @@ class GroupRates:
             value = hits / people
         lower, upper = wilson(hits, people, confidence)
         return value, lower, upper
+
+    def estimates(
+        self, rate: str, confidence: float = CONFIDENCE, *, interval: Interval = wilson
+    ) -> GroupEstimates:
+        """The same with the people that count; `interval` may be exact. At n = 1 or 5 the bounds span most of
+        0 to 1.
+        """
+        hits, people = self.hits_and_people(rate)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = hits / people
+        return GroupEstimates(value, *interval(hits, people, confidence), people, confidence)
 
 
 def group_rates(
@@ -98,10 +118,18 @@ def crossed_rates(
     `attributes` maps a name to codes `(N,)` and their number of groups. Group `i` of the first and `j` of the
     second of a crossing are its group `i * groups of the second + j`.
     """
-    found: dict[tuple[str, ...], GroupRates] = {}
-    for name, (codes, count) in attributes.items():
-        found[(name,)] = group_rates(codes, positive, label, count)
-    for (first, (left, left_count)), (second, (right, right_count)) in combinations(attributes.items(), 2):
-        both = np.asarray(left, np.int64) * right_count + np.asarray(right)
-        found[first, second] = group_rates(both, positive, label, left_count * right_count)
+    return {
+        names: group_rates(codes, positive, label, count)
+        for names, (codes, count) in crossings(attributes).items()
+    }
+
+
+def crossings(attributes: Mapping[str, tuple[npt.ArrayLike, int]]) -> dict[tuple[str, ...], tuple[Ints, int]]:
+    """Codes `(N,)` and number of groups of every attribute alone and every crossing of two, for any measure
+    by group, in the layout of `crossed_rates`.
+    """
+    alone = {name: (np.asarray(codes, np.int64), count) for name, (codes, count) in attributes.items()}
+    found: dict[tuple[str, ...], tuple[Ints, int]] = {(name,): coded for name, coded in alone.items()}
+    for (first, (left, left_count)), (second, (right, right_count)) in combinations(alone.items(), 2):
+        found[first, second] = left * right_count + right, left_count * right_count
     return found

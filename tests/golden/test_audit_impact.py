@@ -64,3 +64,15 @@ def test_exactly_four_fifths_passes_and_one_person_less_does_not(people: int) ->
     exact = impact_ratios({"a": (people, people), "b": (people, 4 * people // 5)})[1]
     assert (exact.ratio, exact.flagged) == (0.8, False)
     assert impact_ratios({"a": (people, people), "b": (people, 4 * people // 5 - 1)})[1].flagged
+
+
+def test_people_of_unknown_category_are_reported_and_not_rated() -> None:
+    counts = {category: row[:2] for category, row in SEX.items()} | {"Unknown": (250, 250)}
+    male, female, unknown = impact_ratios(counts, smallest_share=0.02, unknown=["Unknown"])
+    assert (male.ratio, round(female.ratio, 3)) == (1.0, 0.979)
+    assert (unknown.applicants, unknown.flagged, unknown.ratio != unknown.ratio) == (250, False, True)
+    assert unknown.excluded == "250 applicants whose category is unknown: reported and not rated"
+    without = impact_ratios({category: row[:2] for category, row in SEX.items()}, smallest_share=0.02)
+    assert [male, female] == without
+    with pytest.raises(ValueError, match="no counts of Other"):
+        impact_ratios(counts, unknown=["Other"])

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from audit.fairness.gaps import GAP_RATES, people_that_settle, subgroup_quality
+from audit.fairness.gaps import GAP_RATES, subgroup_quality
 from audit.fairness.groups import band, band_names, display_name
 from audit.fairness.impact import impact_ratios
-from audit.fairness.rates import RATES, crossed_rates, group_rates
+from audit.fairness.rates import RATES, crossed_rates, crossings, group_rates
+from audit.fairness.sample_size import rows_needed
 from audit.intervals import difference, holm, wilson
 from audit.profiles.profile import Profile
 from tests.unit.audit.made_profiles import SCHEMA, groups, profile, scored
@@ -63,6 +64,8 @@ def test_crossings_add_up_to_their_groups() -> None:
     crossed = found["sex", "race"].true_positives.reshape(2, 3)
     assert crossed.sum(axis=1).tolist() == found["sex",].true_positives.tolist()
     assert crossed.sum(axis=0).tolist() == found["race",].true_positives.tolist()
+    both, count = crossings({"sex": (sex, 2), "race": (race, 3)})["sex", "race"]
+    assert (count, both.tolist()) == (6, (3 * sex + race).tolist())
 
 
 def test_gaps_are_against_everyone_else_and_corrected_together() -> None:
@@ -112,10 +115,27 @@ def test_without_scored_rows_there_is_no_group() -> None:
     assert subgroup_quality(Profile.empty(SCHEMA), 30, {}) == []
 
 
-def test_people_that_settle_is_what_fleiss_gives() -> None:
-    assert people_that_settle(0.5) == 197
-    assert people_that_settle(0.5, gap=0.05) == 785
-    assert people_that_settle(0.0) == people_that_settle(0.05)
+def test_rows_needed_is_what_fleiss_gives() -> None:
+    assert rows_needed(0.5) == 197
+    assert rows_needed(0.5, gap=0.05) == 785
+    assert rows_needed(0.0) == rows_needed(0.05)
+    assert rows_needed(0.5, others=10**9) == 197
+    assert rows_needed(0.5, others=392) == 393
+    assert rows_needed(0.5, others=150) is None
+    assert rows_needed(0.5, others=0) is None
+    for wrong in ({"gap": 0.0}, {"power": 0.5}):
+        with pytest.raises(ValueError, match="must"):
+            rows_needed(0.5, **wrong)
+
+
+def test_as_many_as_are_needed_find_the_gap_as_often_as_was_asked() -> None:
+    rng = np.random.default_rng(4)
+    needed = rows_needed(0.5, 0.1, others=2_000)
+    assert needed is not None
+    hits, other_hits = rng.binomial(needed, 0.6, 2_000), rng.binomial(2_000, 0.5, 2_000)
+    seen = np.abs(hits / needed - other_hits / 2_000)
+    spread = np.sqrt(0.24 / needed + 0.25 / 2_000)
+    assert 0.77 < (seen > 1.96 * spread).mean() < 0.84
 
 
 def test_impact_says_what_no_applicants_one_and_five_allow() -> None:
