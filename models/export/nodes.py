@@ -63,8 +63,8 @@ class Nodes:
         properties: Mapping[str, str],
         opsets: Mapping[str, int] = MappingProxyType({}),
     ) -> Any:
-        """The finished model, checked. `inputs` and `outputs` are value infos; `opsets` are versions of domains
-        beside ONNX's own.
+        """The finished model, checked. `inputs` and `outputs` are value infos; `opsets` are versions of
+        domains beside ONNX's own.
         """
         graph = helper.make_graph(
             self._nodes, "boarfish", list(inputs), list(outputs), list(self._constants.values())
