@@ -4,14 +4,23 @@ A condition compares an estimate with a bound. It passes when the whole interval
 when the whole interval lies on the bad side, and is inconclusive between: more data, not a decision, is what
 it asks for. A gate passes when every condition does, fails when one fails, and is inconclusive otherwise; a
 gate without conditions passes nothing (it is inconclusive), since nobody has said what must hold.
+
+A gate is asked again and again until it passes, so an interval of one look would let anything through in the
+end. `lasting_share` and `lasting_gap` give intervals that hold at every look at once.
 """
 
 import enum
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from audit.estimate import Estimate
+from audit.estimate import CONFIDENCE, Estimate, unknown
+from audit.experiments.differences import (
+    TIGHTEST_AT,
+    Arm,
+    difference_of_means,
+    paired_difference,
+)
 
 
 class Verdict(enum.Enum):
@@ -55,6 +64,28 @@ def at_most(name: str, what: str, found: Estimate, bound: float) -> Check:
     return _bounded(name, what, found, bound, higher_is_better=False)
 
 
+def each_at_most(
+    name: str, what: str, found: Mapping[str, Estimate], bound: float, *, too_few: Sequence[str] = ()
+) -> Check:
+    """None of `found`, named for people, may lie above `bound`; the worst of them speaks for all.
+
+    Intervals should pay for their number (Bonferroni). Those of `too_few` are named and not judged; where
+    nobody is judged the check is inconclusive.
+    """
+    left_out = f" Too few to judge: {_listed(too_few)}." if too_few else ""
+    if not found:
+        sentence = f"{_capital(what)} cannot be told yet of anyone.{left_out}"
+        return Check(name, Verdict.INCONCLUSIVE, sentence)
+    checks = [
+        (at_most(name, f"{what} of {one}", estimate, bound), estimate.value)
+        for one, estimate in found.items()
+    ]
+    ranks = {Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 0}
+    worst, _ = max(checks, key=lambda pair: (ranks[pair[0].verdict], pair[1]))
+    among = f" It is the worst of {len(checks):,}." if len(checks) > 1 else ""
+    return replace(worst, sentence=f"{worst.sentence}{among}{left_out}")
+
+
 def count_at_least(name: str, what: str, found: int, bound: int) -> Check:
     """There must be `bound` of something; fewer is inconclusive, since more may come."""
     verdict = Verdict.PASS if found >= bound else Verdict.INCONCLUSIVE
@@ -68,6 +99,21 @@ def count_at_most(name: str, what: str, found: int, bound: int) -> Check:
     return Check(name, verdict, f"There are {found:,} {what}; at most {bound:,} are allowed.")
 
 
+def done_within(name: str, what: str, age_days: float | None, bound_days: int) -> Check:
+    """Something must have been done at most `bound_days` ago; `None`: never. Older, or never, fails."""
+    if age_days is None:
+        return Check(
+            name,
+            Verdict.FAIL,
+            f"There has been no {what} yet; one of the last {_days(bound_days)} is asked for.",
+        )
+    verdict = Verdict.PASS if age_days <= bound_days else Verdict.FAIL
+    sentence = (
+        f"The newest {what} is {_days(math.floor(age_days))} old; at most {_days(bound_days)} is allowed."
+    )
+    return Check(name, verdict, sentence)
+
+
 def answered(name: str, what: str, still_open: Sequence[str]) -> Check:
     """Every question must have been answered by a person; an open one fails, and is named."""
     if not still_open:
@@ -75,6 +121,39 @@ def answered(name: str, what: str, still_open: Sequence[str]) -> Check:
     first = still_open[0].rstrip("?") + "?"
     others = f", and {len(still_open) - 1} more" if len(still_open) > 1 else ""
     return Check(name, Verdict.FAIL, f"The {what} has open questions: “{first}”{others}.")
+
+
+def lasting_share(
+    hits: int, count: int, *, confidence: float = CONFIDENCE, tightest_at: int = TIGHTEST_AT
+) -> Estimate:
+    """`hits / count` with an interval that holds however often one looks as `count` grows; tightest at
+    `tightest_at`.
+
+    The confidence sequence of `audit.experiments.differences`, with the variance of half a hit and half a
+    miss more, so that it never is 0. Unknown at 0; without an interval below 30 (at 1, 5).
+    """
+    if count <= 0:
+        return unknown("no people with a known outcome yet", 0, confidence)
+    return paired_difference(_arm(hits, count), confidence=confidence, tightest_at=tightest_at)
+
+
+def lasting_gap(
+    group: tuple[int, int],
+    others: tuple[int, int],
+    *,
+    confidence: float = CONFIDENCE,
+    tightest_at: int = TIGHTEST_AT,
+) -> Estimate:
+    """How far two shares, each hits and count, lie apart either way: 0 alike to 1 opposite, with an interval
+    that holds however often one looks.
+
+    Unknown when a side is empty; without an interval when one has fewer than 30.
+    """
+    if group[1] <= 0 or others[1] <= 0:
+        return unknown("one side has no people yet", group[1] + others[1], confidence)
+    apart = difference_of_means(_arm(*group), _arm(*others), confidence=confidence, tightest_at=tightest_at)
+    nearest = max(0.0, apart.lower, -apart.upper) if math.isfinite(apart.lower) else math.nan
+    return replace(apart, value=abs(apart.value), lower=nearest, upper=max(-apart.lower, apart.upper))
 
 
 def evaluate(checks: Sequence[Check]) -> GateResult:
@@ -102,7 +181,7 @@ def _bounded(name: str, what: str, found: Estimate, bound: float, *, higher_is_b
     bad = best < bound if higher_is_better else best > bound
     verdict = Verdict.PASS if good else Verdict.FAIL if bad else Verdict.INCONCLUSIVE
     interval = (
-        f"{found.value:.3g} ({100 * found.confidence:.0f} % interval {found.lower:.3g} to {found.upper:.3g})"
+        f"{found.value:.3g} ({100 * found.confidence:.3g} % interval {found.lower:.3g} to {found.upper:.3g})"
     )
     ends = {
         Verdict.PASS: f"{side} {bound:.3g} is asked for, and surely so",
@@ -110,6 +189,20 @@ def _bounded(name: str, what: str, found: Estimate, bound: float, *, higher_is_b
         Verdict.INCONCLUSIVE: f"{side} {bound:.3g} is asked for, and the data cannot tell yet",
     }
     return Check(name, verdict, f"{_capital(what)} is {interval}: {ends[verdict]}.")
+
+
+def _arm(hits: int, count: int) -> Arm:
+    smoothed = (hits + 0.5) / (count + 1)
+    return Arm(count, hits / count, smoothed * (1 - smoothed))
+
+
+def _listed(names: Sequence[str], shown: int = 5) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count:,} days"
 
 
 def _capital(text: str) -> str:

@@ -43,6 +43,8 @@ _IDEMPOTENT = {
         ),
         *("AppendLedgerEntry", "ListLedgerEntries", "VerifyLedger"),
         *("GetLedgerCheckpoint", "ProveLedgerEntry", "WriteDocument"),
+        *("EvaluateGate", "FileAppeal", "GetAppeal", "ListAppeals", "TakeAppeal", "ResolveAppeal"),
+        "GetAppealStatistics",
     ),
 }
 _SERVICE_CONFIG = {

@@ -27,6 +27,7 @@ def check_task(task: task_pb2.Task) -> list[FieldViolation]:
         *_split(task),
         *check_kind(task),
         *_words(task),
+        *_gates(task),
     ]
 
 
@@ -130,3 +131,24 @@ def _words(task: task_pb2.Task) -> Iterator[FieldViolation]:
         yield FieldViolation(
             "decision.negative_label", "is the same as positive_label; the two decisions need two words"
         )
+
+
+def _gates(task: task_pb2.Task) -> Iterator[FieldViolation]:
+    for position, gate in enumerate(task.gates):
+        at = f"gates[{position}]"
+        asked = {field.name for field, _ in gate.ListFields()} - {"rung"}
+        if not asked:
+            yield FieldViolation(at, "asks for nothing; a gate without conditions would let nobody through")
+        if asked and task.kind != task_pb2.TASK_KIND_BINARY_CLASSIFICATION:
+            yield FieldViolation(at, "only binary classification is watched so far; others have no gates")
+        if gate.HasField("largest_subgroup_gap"):
+            gap = gate.largest_subgroup_gap
+            if not task.sensitive:
+                yield FieldViolation(f"{at}.largest_subgroup_gap", "needs sensitive attributes to group by")
+            if {field.name for field, _ in gap.ListFields()} <= {"crossings"}:
+                yield FieldViolation(
+                    f"{at}.largest_subgroup_gap",
+                    "names no rate: false_positive_rate, false_negative_rate or selection_rate",
+                )
+        if gate.checklist_answered and not task.ethics_checklist:
+            yield FieldViolation(f"{at}.checklist_answered", "there is no ethics_checklist to be answered")

@@ -10,10 +10,14 @@ from boarfish.v1.monitoring_pb2_grpc import add_MonitoringServiceServicer_to_ser
 from services.common.database import open_database
 from services.common.lake import Lake
 from services.common.server import Harness, run
+from services.monitoring.appeal_watch import AppealWatch
+from services.monitoring.appeals import Appeals
 from services.monitoring.audits import Audits
 from services.monitoring.checkpoints import Checkpoints, keep_signing, sign_or_log
 from services.monitoring.consumer import Consumer
+from services.monitoring.contested import ContestedPredictions
 from services.monitoring.detection import Detection
+from services.monitoring.gates import Gates
 from services.monitoring.health import Health
 from services.monitoring.references import References
 from services.monitoring.service import MonitoringService, Parts
@@ -36,12 +40,16 @@ async def start(harness: Harness) -> None:
     lake = Lake(settings.lake_path)
     references = References(engine, lake)
     windows = Windows(engine, references, write_lock)
+    contested = ContestedPredictions(Lake(settings.lake_path), references)
     parts = Parts(
         engine=engine,
         write_lock=write_lock,
+        references=references,
         health=Health(engine, Lake(settings.lake_path), references, windows),
         windows=windows,
         audits=Audits(engine, references, windows, write_lock, settings.home / "audits"),
+        gates=Gates(engine, references, windows),
+        appeals=Appeals(engine, contested, write_lock, due_days=settings.appeal_due_days),
         subscriptions=Subscriptions(settings.watcher_limit),
         checkpoints=Checkpoints(engine, settings.home / "ledger"),
     )
@@ -52,6 +60,7 @@ async def start(harness: Harness) -> None:
         Detection(engine, references, write_lock),
         windows,
         service.publish,
+        appeals=AppealWatch(engine, contested, write_lock),
         full_rows=settings.monitoring_batch_rows,
         poll_interval_s=settings.poll_interval_s,
         idle_interval_s=settings.idle_interval_s,

@@ -58,6 +58,19 @@ def active(connection: sa.Connection, deployment: str, model_version: str) -> li
     return [TrackedAlert(monitoring_pb2.Alert.FromString(row.alert), json.loads(row.track)) for row in rows]
 
 
+def active_of_kind(connection: sa.Connection, deployment: str, kind: int) -> TrackedAlert | None:
+    """The newest alert of a kind that is not resolved, whichever model version it names."""
+    table = tables.alert
+    row = connection.execute(
+        sa.select(table.c.alert, table.c.track)
+        .where(table.c.deployment == deployment, table.c.kind == kind, table.c.state.in_(ACTIVE))
+        .order_by(table.c.number.desc())
+    ).first()
+    if row is None:
+        return None
+    return TrackedAlert(monitoring_pb2.Alert.FromString(row.alert), json.loads(row.track))
+
+
 def overlapping(
     connection: sa.Connection, series: Series, kind: int, start_day: int, end_day: int
 ) -> list[TrackedAlert]:
@@ -93,10 +106,10 @@ def save(connection: sa.Connection, tracked: TrackedAlert) -> None:
     connection.execute(sa.update(table).where(table.c.id == tracked.alert.id).values(**_columns(tracked)))
 
 
-def resolve(connection: sa.Connection, tracked: TrackedAlert, day: int) -> None:
-    """Closes an alert whose cause is gone since before `day`."""
+def resolve(connection: sa.Connection, tracked: TrackedAlert, moment: Timestamp) -> None:
+    """Closes an alert whose cause is gone since before `moment`."""
     tracked.alert.state = monitoring_pb2.ALERT_STATE_RESOLVED
-    tracked.alert.resolve_time.CopyFrom(day_start(day))
+    tracked.alert.resolve_time.CopyFrom(moment)
     save(connection, tracked)
     _record(connection, "alert.resolved", tracked.alert, ACTOR)
 

@@ -132,8 +132,8 @@ def _subgroups(profile: Profile, task: task_pb2.Task) -> list[monitoring_pb2.Sub
             gaps=[
                 monitoring_pb2.SubgroupGap(
                     rate=gap.rate,
-                    difference=_estimate(gap.difference),
-                    ratio=_estimate(gap.ratio),
+                    difference=estimate(gap.difference),
+                    ratio=estimate(gap.ratio),
                     p_value=gap.p_value,
                     adjusted_p_value=gap.adjusted_p_value,
                     significant=gap.significant,
@@ -166,11 +166,12 @@ def _rated(rated: rot.Quality) -> monitoring_pb2.Quality:
     return monitoring_pb2.Quality(
         row_count=rated.row_count,
         labelled_count=rated.labelled_count,
-        **{name: _estimate(getattr(rated, name)) for name in RATES},
+        **{name: estimate(getattr(rated, name)) for name in RATES},
     )
 
 
-def _estimate(found: Estimate) -> common_pb2.Estimate:
+def estimate(found: Estimate) -> common_pb2.Estimate:
+    """An estimate as a message."""
     return common_pb2.Estimate(
         value=found.value,
         lower=found.lower,

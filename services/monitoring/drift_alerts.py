@@ -68,7 +68,7 @@ def follow(
         if _update(context, tracked, by_column):
             tell(tracked.alert)
         if _is_over(context, tracked):
-            alerts.resolve(context.connection, tracked, context.day + 1)
+            alerts.resolve(context.connection, tracked, day_start(context.day + 1))
             tell(tracked.alert)
         else:
             remaining.append(tracked)

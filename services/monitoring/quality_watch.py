@@ -158,7 +158,7 @@ def _recover(
         if tracked.alert.kind != monitoring_pb2.ALERT_KIND_QUALITY:
             continue
         if end_day - tracked.track["last_seen"] > window_days:
-            alerts.resolve(connection, tracked, end_day)
+            alerts.resolve(connection, tracked, day_start(end_day))
             resolved.append(tracked.alert)
     return resolved
 

@@ -12,10 +12,13 @@ from boarfish.v1 import monitoring_pb2 as pb
 from boarfish.v1 import monitoring_pb2_grpc
 
 from services.common import pages
-from services.monitoring import alerts, ledger
+from services.monitoring import alerts, appeal_statistics, documents, ledger
+from services.monitoring.appeals import Appeals
 from services.monitoring.audits import Audits
 from services.monitoring.checkpoints import Checkpoints
+from services.monitoring.gates import Gates
 from services.monitoring.health import Health
+from services.monitoring.references import References
 from services.monitoring.subscriptions import Subscriptions
 from services.monitoring.windows import Windows, find_deployment
 
@@ -29,15 +32,18 @@ class Parts:
 
     engine: sa.Engine
     write_lock: threading.Lock
+    references: References
     health: Health
     windows: Windows
     audits: Audits
+    gates: Gates
+    appeals: Appeals
     subscriptions: Subscriptions
     checkpoints: Checkpoints
 
 
 class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
-    """See `protos/boarfish/v1/monitoring.proto`. EvaluateGate and the appeals answer UNIMPLEMENTED."""
+    """See `protos/boarfish/v1/monitoring.proto`."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -100,6 +106,43 @@ class MonitoringService(monitoring_pb2_grpc.MonitoringServiceServicer):
 
     async def ListAudits(self, request: pb.ListAuditsRequest, context: Context) -> pb.ListAuditsResponse:
         return await asyncio.to_thread(self._parts.audits.page, request)
+
+    async def EvaluateGate(
+        self, request: pb.EvaluateGateRequest, context: Context
+    ) -> pb.EvaluateGateResponse:
+        return await asyncio.to_thread(self._parts.gates.evaluate, request)
+
+    async def FileAppeal(self, request: pb.FileAppealRequest, context: Context) -> pb.FileAppealResponse:
+        return pb.FileAppealResponse(appeal=await asyncio.to_thread(self._parts.appeals.file, request))
+
+    async def GetAppeal(self, request: pb.GetAppealRequest, context: Context) -> pb.GetAppealResponse:
+        return await asyncio.to_thread(self._parts.appeals.get, request.id)
+
+    async def ListAppeals(self, request: pb.ListAppealsRequest, context: Context) -> pb.ListAppealsResponse:
+        return await asyncio.to_thread(self._parts.appeals.page, request)
+
+    async def TakeAppeal(self, request: pb.TakeAppealRequest, context: Context) -> pb.TakeAppealResponse:
+        return pb.TakeAppealResponse(appeal=await asyncio.to_thread(self._parts.appeals.take, request))
+
+    async def ResolveAppeal(
+        self, request: pb.ResolveAppealRequest, context: Context
+    ) -> pb.ResolveAppealResponse:
+        return pb.ResolveAppealResponse(appeal=await asyncio.to_thread(self._parts.appeals.resolve, request))
+
+    async def GetAppealStatistics(
+        self, request: pb.GetAppealStatisticsRequest, context: Context
+    ) -> pb.GetAppealStatisticsResponse:
+        return await asyncio.to_thread(self._appeal_statistics, request.deployment)
+
+    def _appeal_statistics(self, deployment: str) -> pb.GetAppealStatisticsResponse:
+        with self._engine.connect() as connection:
+            return appeal_statistics.statistics(connection, self._parts.references, deployment)
+
+    async def WriteDocument(
+        self, request: pb.WriteDocumentRequest, context: Context
+    ) -> pb.WriteDocumentResponse:
+        made = await asyncio.to_thread(documents.write, self._parts.audits, request)
+        return pb.WriteDocumentResponse(document=made)
 
     async def AppendLedgerEntry(
         self, request: pb.AppendLedgerEntryRequest, context: Context

@@ -26,6 +26,12 @@ class MonitoringSettings(Settings):
         le=1_000_000,
         description="Prediction rows, and label rows, that are counted in one transaction.",
     )
+    appeal_due_days: int = Field(
+        default=30,
+        ge=1,
+        le=3650,
+        description="Days from an appeal's filing to the answer that is owed.",
+    )
     watcher_limit: int = Field(
         default=1000,
         ge=1,

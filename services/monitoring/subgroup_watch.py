@@ -57,7 +57,7 @@ def look(
     if not found:
         if tracked is None:
             return []
-        alerts.resolve(connection, tracked, day + 1)
+        alerts.resolve(connection, tracked, day_start(day + 1))
         return [tracked.alert]
     if tracked is None:
         first_day = profiles.all_series(connection, series.deployment)[series].first_day

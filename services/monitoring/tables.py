@@ -1,9 +1,9 @@
-"""Tables of monitoring's database: what has been counted, what was noticed, what was audited, and the ledger.
+"""Tables of monitoring's database: what has been counted, noticed, audited and contested, and the ledger.
 
-Profiles, alerts and audits are kept as serialised protos beside the columns that they are found by. Days are
-whole days since 1970-01-01 (UTC), times are microseconds since then. Everything that one batch of events
-changes is written in one transaction, the cursors included, so that a batch is counted once however the
-process ends.
+Profiles, alerts, audits and appeals are kept as serialised protos beside the columns that they are found by.
+Days are whole days since 1970-01-01 (UTC), times are microseconds since then. Everything that one batch of
+events changes is written in one transaction, the cursors included, so that a batch is counted once however
+the process ends.
 """
 
 import sqlalchemy as sa
@@ -153,8 +153,8 @@ ledger = sa.Table(
     ),
     sa.Column("record_time_us", sa.BigInteger, nullable=False),
     sa.Column("actor", sa.Text, nullable=False),
-    sa.Column("action", sa.Text, nullable=False),
-    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False, index=True),
+    sa.Column("subject", sa.Text, nullable=False, index=True),
     sa.Column("details", sa.Text, nullable=False, comment="Canonical JSON."),
     sa.Column("request_id", sa.Text, nullable=False, unique=True),
     sa.Column("previous_hash", sa.Text, nullable=False),
@@ -165,6 +165,30 @@ acknowledgement = sa.Table(
     "acknowledgement",
     metadata,
     sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column(
+        "request", sa.LargeBinary, nullable=False, comment="The request, to tell a repeat from a mix-up."
+    ),
+)
+
+appeal = sa.Table(
+    "appeal",
+    metadata,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True, comment="Order of filing."),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    sa.Column("deployment", sa.Text, nullable=False, index=True),
+    sa.Column("prediction_id", sa.Text, nullable=False, index=True),
+    sa.Column("state", sa.Integer, nullable=False, index=True, comment="AppealState."),
+    sa.Column("due_us", sa.BigInteger, nullable=False),
+    sa.Column("delivered", sa.Boolean, nullable=False, comment="No corrected label is still to come."),
+    sa.Column("groups", sa.Text, nullable=False, comment="JSON: the person's sensitive attributes as texts."),
+    sa.Column("appeal", sa.LargeBinary, nullable=False, comment="The Appeal proto."),
+)
+
+appeal_request = sa.Table(
+    "appeal_request",
+    metadata,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("appeal_id", sa.Text, nullable=False),
     sa.Column(
         "request", sa.LargeBinary, nullable=False, comment="The request, to tell a repeat from a mix-up."
     ),

@@ -14,6 +14,7 @@ from enum import IntEnum
 from boarfish.v1 import monitoring_pb2
 
 from services.common.lake import Lake, TableKind
+from services.monitoring.appeal_watch import AppealWatch
 from services.monitoring.consumer import Consumer
 from services.monitoring.detection import Detection
 from services.monitoring.windows import Windows
@@ -44,6 +45,7 @@ class Worker:
         windows: Windows,
         publish: Callable[[Sequence[monitoring_pb2.Alert]], None],
         *,
+        appeals: AppealWatch,
         full_rows: int,
         poll_interval_s: float,
         idle_interval_s: float,
@@ -51,6 +53,7 @@ class Worker:
         self._lake = lake
         self._consumer = consumer
         self._detection = detection
+        self._appeals = appeals
         self._windows = windows
         self._publish = publish
         self._full_rows = full_rows
@@ -81,7 +84,10 @@ class Worker:
         await self._done.wait()
 
     def turn(self) -> tuple[Pace, list[monitoring_pb2.Alert]]:
-        """One batch and the looks that are due, of each deployment: how it went, and which alerts changed."""
+        """One batch and the looks that are due, of each deployment, and one at all appeals.
+
+        How it went, and which alerts changed.
+        """
         self._consumer.refresh_references()
         pace = Pace.IDLE
         changed: dict[str, monitoring_pb2.Alert] = {}
@@ -93,6 +99,7 @@ class Worker:
             # A batch that is not full was all that there was: what comes next is left to gather.
             mine = Pace.FULL if more or count >= self._full_rows else Pace.STEADY if count else Pace.IDLE
             pace = max(pace, mine)
+        changed.update({alert.id: alert for alert in self._appeals.look()})
         if pace is Pace.IDLE and any(self._windows.warm(name, WARMED_WINDOWS) for name in names):
             pace = Pace.FULL
         return pace, list(changed.values())

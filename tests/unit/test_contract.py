@@ -19,6 +19,7 @@ CHANGING = (
     "Acknowledge",
     "Run",
     "File",
+    "Take",
     "Resolve",
     "Append",
     "Log",

@@ -56,6 +56,8 @@ class _AlertKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AlertKind.V
     """Quality fell, by labels or by estimate."""
     ALERT_KIND_SUBGROUP: _AlertKind.ValueType  # 3
     """A group is treated worse than others."""
+    ALERT_KIND_APPEAL: _AlertKind.ValueType  # 4
+    """Appeals are past their due time. Its times are the service's, not those of events."""
 
 class AlertKind(_AlertKind, metaclass=_AlertKindEnumTypeWrapper):
     """What an alert is about."""
@@ -67,6 +69,8 @@ ALERT_KIND_QUALITY: AlertKind.ValueType  # 2
 """Quality fell, by labels or by estimate."""
 ALERT_KIND_SUBGROUP: AlertKind.ValueType  # 3
 """A group is treated worse than others."""
+ALERT_KIND_APPEAL: AlertKind.ValueType  # 4
+"""Appeals are past their due time. Its times are the service's, not those of events."""
 Global___AlertKind: _TypeAlias = AlertKind  # noqa: Y015
 
 class _AlertSeverity:
@@ -1147,18 +1151,22 @@ class EvaluateGateRequest(_message.Message):
 
     DEPLOYMENT_FIELD_NUMBER: _builtins.int
     RUNG_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     deployment: _builtins.str
     rung: _builtins.str
-    """The rung that is asked for ("CANARY")."""
+    """The rung that is asked for: "assisted", "canary" or "full", in any case of letters."""
+    model_version: _builtins.str
+    """Empty: the champion."""
     def __init__(
         self,
         *,
         deployment: _builtins.str = ...,
         rung: _builtins.str = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "rung", b"rung"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "model_version", b"model_version", "rung", b"rung"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1170,22 +1178,64 @@ class EvaluateGateResponse(_message.Message):
 
     VERDICT_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    CHECKS_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     verdict: Global___GateVerdict.ValueType
+    """The worst of the checks. A task without conditions for this rung is INCONCLUSIVE."""
+    model_version: _builtins.str
+    """The version that was judged, by the gates of the task that it was trained for."""
     @_builtins.property
-    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Why it does not pass, in words; where it does, what held."""
+
+    @_builtins.property
+    def checks(self) -> _containers.RepeatedCompositeFieldContainer[Global___GateCheck]:
+        """Every condition, failures first."""
+
     def __init__(
         self,
         *,
         verdict: Global___GateVerdict.ValueType = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        checks: _abc.Iterable[Global___GateCheck] | None = ...,
+        model_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reasons", b"reasons", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checks", b"checks", "model_version", b"model_version", "reasons", b"reasons", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EvaluateGateResponse: _TypeAlias = EvaluateGateResponse  # noqa: Y015
+
+@_typing.final
+class GateCheck(_message.Message):
+    """One condition of a gate."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The condition's field in `Gate` ("minimum_accuracy", "largest_subgroup_gap.selection_rate")."""
+    verdict: Global___GateVerdict.ValueType
+    sentence: _builtins.str
+    """What was found beside what is asked for, in words."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        verdict: Global___GateVerdict.ValueType = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "sentence", b"sentence", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GateCheck: _TypeAlias = GateCheck  # noqa: Y015
 
 @_typing.final
 class Appeal(_message.Message):
@@ -1201,16 +1251,51 @@ class Appeal(_message.Message):
     REVIEWED_BY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     DUE_TIME_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    FILED_BY_FIELD_NUMBER: _builtins.int
+    REVIEWER_ROLE_FIELD_NUMBER: _builtins.int
+    REVIEW_START_TIME_FIELD_NUMBER: _builtins.int
+    RESOLVE_TIME_FIELD_NUMBER: _builtins.int
+    CORRECTED_LABEL_FIELD_NUMBER: _builtins.int
+    LABEL_TIME_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     prediction_id: _builtins.str
     statement: _builtins.str
+    """In the person's own words."""
     state: Global___AppealState.ValueType
     answer: _builtins.str
+    """What the person is told."""
     reviewed_by: _builtins.str
+    """Who reviews it or has answered it."""
+    deployment: _builtins.str
+    """Of the prediction."""
+    model_version: _builtins.str
+    decision: _builtins.str
+    filed_by: _builtins.str
+    """Who filed it; empty when they did not say."""
+    reviewer_role: _builtins.str
+    """In which role the reviewer acts ("case worker")."""
+    corrected_label: _builtins.str
+    """UPHELD: the label that is right."""
+    overdue: _builtins.bool
+    """Whether an answer is owed since before now."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def due_time(self) -> _timestamp_pb2.Timestamp: ...
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When an answer is owed."""
+
+    @_builtins.property
+    def review_start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def resolve_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def label_time(self) -> _timestamp_pb2.Timestamp:
+        """UPHELD: when monitoring read the corrected label in the lake. Absent: nobody has logged it yet."""
+
     def __init__(
         self,
         *,
@@ -1222,14 +1307,108 @@ class Appeal(_message.Message):
         reviewed_by: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         due_time: _timestamp_pb2.Timestamp | None = ...,
+        deployment: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        decision: _builtins.str = ...,
+        filed_by: _builtins.str = ...,
+        reviewer_role: _builtins.str = ...,
+        review_start_time: _timestamp_pb2.Timestamp | None = ...,
+        resolve_time: _timestamp_pb2.Timestamp | None = ...,
+        corrected_label: _builtins.str = ...,
+        label_time: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "label_time", b"label_time", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "create_time", b"create_time", "due_time", b"due_time", "id", b"id", "prediction_id", b"prediction_id", "reviewed_by", b"reviewed_by", "state", b"state", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "corrected_label", b"corrected_label", "create_time", b"create_time", "decision", b"decision", "deployment", b"deployment", "due_time", b"due_time", "filed_by", b"filed_by", "id", b"id", "label_time", b"label_time", "model_version", b"model_version", "overdue", b"overdue", "prediction_id", b"prediction_id", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time", "reviewed_by", b"reviewed_by", "reviewer_role", b"reviewer_role", "state", b"state", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Appeal: _TypeAlias = Appeal  # noqa: Y015
+
+@_typing.final
+class ContestedPrediction(_message.Message):
+    """What was predicted of the person who appeals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    LABEL_SOURCE_FIELD_NUMBER: _builtins.int
+    POSITIVE_DECISION_MEANS_FIELD_NUMBER: _builtins.int
+    TASK_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    deployment: _builtins.str
+    model_version: _builtins.str
+    score: _builtins.float
+    """Score of a positive decision, 0 to 1, and what was decided."""
+    decision: _builtins.str
+    label: _builtins.str
+    """The outcome that the lake knows of now, as text; empty: none."""
+    label_source: _common_pb2.LabelSource.ValueType
+    positive_decision_means: _builtins.str
+    """Meaning of a positive decision for the person, and the task's name for people."""
+    task_display_name: _builtins.str
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def inputs(self) -> _struct_pb2.Struct:
+        """What the model was told of the person, by feature; what was missing is null."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """The labels that can be right, with what each means for people; empty where any number can."""
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        deployment: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+        score: _builtins.float = ...,
+        decision: _builtins.str = ...,
+        inputs: _struct_pb2.Struct | None = ...,
+        label: _builtins.str = ...,
+        label_source: _common_pb2.LabelSource.ValueType = ...,
+        positive_decision_means: _builtins.str = ...,
+        task_display_name: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "inputs", b"inputs"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "deployment", b"deployment", "event_time", b"event_time", "inputs", b"inputs", "label", b"label", "label_source", b"label_source", "labels", b"labels", "model_version", b"model_version", "positive_decision_means", b"positive_decision_means", "prediction_id", b"prediction_id", "score", b"score", "task_display_name", b"task_display_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContestedPrediction: _TypeAlias = ContestedPrediction  # noqa: Y015
 
 @_typing.final
 class FileAppealRequest(_message.Message):
@@ -1238,19 +1417,27 @@ class FileAppealRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PREDICTION_ID_FIELD_NUMBER: _builtins.int
     STATEMENT_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    FILED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     prediction_id: _builtins.str
     statement: _builtins.str
+    deployment: _builtins.str
+    """Deployment that predicted. Empty: all are searched."""
+    filed_by: _builtins.str
+    """Who files it, when they want to be named. It stands in the appeal and not in the ledger."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         prediction_id: _builtins.str = ...,
         statement: _builtins.str = ...,
+        deployment: _builtins.str = ...,
+        filed_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prediction_id", b"prediction_id", "request_id", b"request_id", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "filed_by", b"filed_by", "prediction_id", b"prediction_id", "request_id", b"request_id", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1300,16 +1487,20 @@ class GetAppealResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     APPEAL_FIELD_NUMBER: _builtins.int
+    PREDICTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def appeal(self) -> Global___Appeal: ...
+    @_builtins.property
+    def prediction(self) -> Global___ContestedPrediction: ...
     def __init__(
         self,
         *,
         appeal: Global___Appeal | None = ...,
+        prediction: Global___ContestedPrediction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "prediction", b"prediction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal", "prediction", b"prediction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1322,19 +1513,32 @@ class ListAppealsRequest(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    ONLY_OPEN_FIELD_NUMBER: _builtins.int
+    ONLY_UNDELIVERED_FIELD_NUMBER: _builtins.int
     state: Global___AppealState.ValueType
+    """UNSPECIFIED: in any state."""
     page_size: _builtins.int
     page_token: _builtins.str
+    deployment: _builtins.str
+    """Empty: of all deployments."""
+    only_open: _builtins.bool
+    """Only those that wait for an answer."""
+    only_undelivered: _builtins.bool
+    """Only those whose corrected label nobody has logged yet."""
     def __init__(
         self,
         *,
         state: Global___AppealState.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        deployment: _builtins.str = ...,
+        only_open: _builtins.bool = ...,
+        only_undelivered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment", "only_open", b"only_open", "only_undelivered", b"only_undelivered", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1348,7 +1552,9 @@ class ListAppealsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
-    def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Appeal]: ...
+    def appeals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Appeal]:
+        """Oldest first, which are due first."""
+
     def __init__(
         self,
         *,
@@ -1364,6 +1570,54 @@ class ListAppealsResponse(_message.Message):
 Global___ListAppealsResponse: _TypeAlias = ListAppealsResponse  # noqa: Y015
 
 @_typing.final
+class TakeAppealRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    REVIEWED_BY_FIELD_NUMBER: _builtins.int
+    REVIEWER_ROLE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    id: _builtins.str
+    reviewed_by: _builtins.str
+    reviewer_role: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        id: _builtins.str = ...,
+        reviewed_by: _builtins.str = ...,
+        reviewer_role: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "request_id", b"request_id", "reviewed_by", b"reviewed_by", "reviewer_role", b"reviewer_role"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeAppealRequest: _TypeAlias = TakeAppealRequest  # noqa: Y015
+
+@_typing.final
+class TakeAppealResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPEAL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def appeal(self) -> Global___Appeal: ...
+    def __init__(
+        self,
+        *,
+        appeal: Global___Appeal | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeal", b"appeal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeAppealResponse: _TypeAlias = TakeAppealResponse  # noqa: Y015
+
+@_typing.final
 class ResolveAppealRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1373,13 +1627,18 @@ class ResolveAppealRequest(_message.Message):
     ANSWER_FIELD_NUMBER: _builtins.int
     REVIEWED_BY_FIELD_NUMBER: _builtins.int
     CORRECTED_LABEL_FIELD_NUMBER: _builtins.int
+    REVIEWER_ROLE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     id: _builtins.str
     upheld: _builtins.bool
     answer: _builtins.str
     reviewed_by: _builtins.str
     corrected_label: _builtins.str
-    """Upheld: the label that is right."""
+    """Upheld: the label that is right, as canonical text. It must be one that the task knows, and another than the
+    decision said. Rejected: empty.
+    """
+    reviewer_role: _builtins.str
+    """Empty: as it was taken."""
     def __init__(
         self,
         *,
@@ -1389,10 +1648,11 @@ class ResolveAppealRequest(_message.Message):
         answer: _builtins.str = ...,
         reviewed_by: _builtins.str = ...,
         corrected_label: _builtins.str = ...,
+        reviewer_role: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "corrected_label", b"corrected_label", "id", b"id", "request_id", b"request_id", "reviewed_by", b"reviewed_by", "upheld", b"upheld"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "corrected_label", b"corrected_label", "id", b"id", "request_id", b"request_id", "reviewed_by", b"reviewed_by", "reviewer_role", b"reviewer_role", "upheld", b"upheld"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1417,6 +1677,150 @@ class ResolveAppealResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ResolveAppealResponse: _TypeAlias = ResolveAppealResponse  # noqa: Y015
+
+@_typing.final
+class GetAppealStatisticsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEPLOYMENT_FIELD_NUMBER: _builtins.int
+    deployment: _builtins.str
+    def __init__(
+        self,
+        *,
+        deployment: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deployment", b"deployment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAppealStatisticsRequest: _TypeAlias = GetAppealStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class AppealCounts(_message.Message):
+    """Appeals of a set of people."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class GroupEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    GROUP_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PREDICTION_COUNT_FIELD_NUMBER: _builtins.int
+    APPEAL_COUNT_FIELD_NUMBER: _builtins.int
+    ANSWERED_COUNT_FIELD_NUMBER: _builtins.int
+    UPHELD_COUNT_FIELD_NUMBER: _builtins.int
+    APPEAL_RATE_FIELD_NUMBER: _builtins.int
+    UPHELD_RATE_FIELD_NUMBER: _builtins.int
+    APPEAL_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    UPHELD_DIFFERENCE_FIELD_NUMBER: _builtins.int
+    SUPPRESSED_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """For people."""
+    prediction_count: _builtins.int
+    """Decisions on these people, appeals against them, those answered, and those upheld. 0 where suppressed."""
+    appeal_count: _builtins.int
+    answered_count: _builtins.int
+    upheld_count: _builtins.int
+    suppressed: _builtins.bool
+    """Fewer appeals than can be told apart without telling of one person, or too few people; `sentence` says so."""
+    sentence: _builtins.str
+    """What is seen, in words."""
+    @_builtins.property
+    def group(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Attribute to value; empty: everyone."""
+
+    @_builtins.property
+    def appeal_rate(self) -> _common_pb2.Estimate:
+        """Share of decisions that are appealed, and share of answered appeals that are upheld."""
+
+    @_builtins.property
+    def upheld_rate(self) -> _common_pb2.Estimate: ...
+    @_builtins.property
+    def appeal_difference(self) -> _common_pb2.Estimate:
+        """Of the group against everyone else: difference of each rate."""
+
+    @_builtins.property
+    def upheld_difference(self) -> _common_pb2.Estimate: ...
+    def __init__(
+        self,
+        *,
+        group: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        display_name: _builtins.str = ...,
+        prediction_count: _builtins.int = ...,
+        appeal_count: _builtins.int = ...,
+        answered_count: _builtins.int = ...,
+        upheld_count: _builtins.int = ...,
+        appeal_rate: _common_pb2.Estimate | None = ...,
+        upheld_rate: _common_pb2.Estimate | None = ...,
+        appeal_difference: _common_pb2.Estimate | None = ...,
+        upheld_difference: _common_pb2.Estimate | None = ...,
+        suppressed: _builtins.bool = ...,
+        sentence: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["appeal_difference", b"appeal_difference", "appeal_rate", b"appeal_rate", "upheld_difference", b"upheld_difference", "upheld_rate", b"upheld_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_count", b"answered_count", "appeal_count", b"appeal_count", "appeal_difference", b"appeal_difference", "appeal_rate", b"appeal_rate", "display_name", b"display_name", "group", b"group", "prediction_count", b"prediction_count", "sentence", b"sentence", "suppressed", b"suppressed", "upheld_count", b"upheld_count", "upheld_difference", b"upheld_difference", "upheld_rate", b"upheld_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppealCounts: _TypeAlias = AppealCounts  # noqa: Y015
+
+@_typing.final
+class GetAppealStatisticsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVERYONE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    OPEN_COUNT_FIELD_NUMBER: _builtins.int
+    OVERDUE_COUNT_FIELD_NUMBER: _builtins.int
+    MEDIAN_ANSWER_DAYS_FIELD_NUMBER: _builtins.int
+    open_count: _builtins.int
+    overdue_count: _builtins.int
+    median_answer_days: _builtins.float
+    """From filing to answer, in days; NaN while none is answered."""
+    @_builtins.property
+    def everyone(self) -> Global___AppealCounts: ...
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___AppealCounts]:
+        """Single attributes, larger groups first."""
+
+    def __init__(
+        self,
+        *,
+        everyone: Global___AppealCounts | None = ...,
+        groups: _abc.Iterable[Global___AppealCounts] | None = ...,
+        open_count: _builtins.int = ...,
+        overdue_count: _builtins.int = ...,
+        median_answer_days: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["everyone", b"everyone"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["everyone", b"everyone", "groups", b"groups", "median_answer_days", b"median_answer_days", "open_count", b"open_count", "overdue_count", b"overdue_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAppealStatisticsResponse: _TypeAlias = GetAppealStatisticsResponse  # noqa: Y015
 
 @_typing.final
 class LedgerEntry(_message.Message):

@@ -95,10 +95,20 @@ class MonitoringServiceStub:
                 request_serializer=boarfish_dot_v1_dot_monitoring__pb2.ListAppealsRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ListAppealsResponse.FromString,
                 _registered_method=True)
+        self.TakeAppeal = channel.unary_unary(
+                '/boarfish.v1.MonitoringService/TakeAppeal',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.TakeAppealRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.TakeAppealResponse.FromString,
+                _registered_method=True)
         self.ResolveAppeal = channel.unary_unary(
                 '/boarfish.v1.MonitoringService/ResolveAppeal',
                 request_serializer=boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealRequest.SerializeToString,
                 response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealResponse.FromString,
+                _registered_method=True)
+        self.GetAppealStatistics = channel.unary_unary(
+                '/boarfish.v1.MonitoringService/GetAppealStatistics',
+                request_serializer=boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsRequest.SerializeToString,
+                response_deserializer=boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsResponse.FromString,
                 _registered_method=True)
         self.AppendLedgerEntry = channel.unary_unary(
                 '/boarfish.v1.MonitoringService/AppendLedgerEntry',
@@ -194,35 +204,52 @@ class MonitoringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def EvaluateGate(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED).
+        """Whether what the task asks for before a rung holds now, condition by condition. Changes nothing. NOT_FOUND for a
+        deployment or model version that nobody has seen.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FileAppeal(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED).
+        """Contests one prediction. NOT_FOUND while the lake has no prediction with this id that was an answer to someone;
+        ALREADY_EXISTS while an earlier appeal against it is open.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetAppeal(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED).
+        """One appeal and the prediction that it contests.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAppeals(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED).
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TakeAppeal(self, request, context):
+        """A reviewer takes an appeal on, or over from another. FAILED_PRECONDITION when it is answered, and for someone whom
+        the ledger names as having trained, registered, deployed or approved the model version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ResolveAppeal(self, request, context):
-        """Not yet implemented (UNIMPLEMENTED).
+        """Answers an appeal. FAILED_PRECONDITION as TakeAppeal, and when another reviewer has it. Where it is upheld the caller
+        logs the corrected label to ingestion (`Client.resolve_appeal` does); monitoring notes when it reads it in the lake.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAppealStatistics(self, request, context):
+        """Who appeals and who is upheld, by group.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -265,8 +292,8 @@ class MonitoringServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportLedger(self, request, context):
-        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
-        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end; where the ledger is
+        no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,6 +301,7 @@ class MonitoringServiceServicer:
 
     def WriteDocument(self, request, context):
         """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
+        Not yet implemented (UNIMPLEMENTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -342,10 +370,20 @@ def add_MonitoringServiceServicer_to_server(servicer, server):
                     request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ListAppealsRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_monitoring__pb2.ListAppealsResponse.SerializeToString,
             ),
+            'TakeAppeal': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeAppeal,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.TakeAppealRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.TakeAppealResponse.SerializeToString,
+            ),
             'ResolveAppeal': grpc.unary_unary_rpc_method_handler(
                     servicer.ResolveAppeal,
                     request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealRequest.FromString,
                     response_serializer=boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealResponse.SerializeToString,
+            ),
+            'GetAppealStatistics': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAppealStatistics,
+                    request_deserializer=boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsRequest.FromString,
+                    response_serializer=boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsResponse.SerializeToString,
             ),
             'AppendLedgerEntry': grpc.unary_unary_rpc_method_handler(
                     servicer.AppendLedgerEntry,
@@ -719,6 +757,33 @@ class MonitoringService:
             _registered_method=True)
 
     @staticmethod
+    def TakeAppeal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/TakeAppeal',
+            boarfish_dot_v1_dot_monitoring__pb2.TakeAppealRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.TakeAppealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ResolveAppeal(request,
             target,
             options=(),
@@ -735,6 +800,33 @@ class MonitoringService:
             '/boarfish.v1.MonitoringService/ResolveAppeal',
             boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealRequest.SerializeToString,
             boarfish_dot_v1_dot_monitoring__pb2.ResolveAppealResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAppealStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/boarfish.v1.MonitoringService/GetAppealStatistics',
+            boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsRequest.SerializeToString,
+            boarfish_dot_v1_dot_monitoring__pb2.GetAppealStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

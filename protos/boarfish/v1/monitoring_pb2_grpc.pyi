@@ -46,15 +46,26 @@ class MonitoringServiceStub:
     GetAudit: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.GetAuditRequest, _monitoring_pb2.GetAuditResponse]
     ListAudits: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListAuditsRequest, _monitoring_pb2.ListAuditsResponse]
     EvaluateGate: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.EvaluateGateRequest, _monitoring_pb2.EvaluateGateResponse]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Whether what the task asks for before a rung holds now, condition by condition. Changes nothing. NOT_FOUND for a
+    deployment or model version that nobody has seen.
+    """
     FileAppeal: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.FileAppealRequest, _monitoring_pb2.FileAppealResponse]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Contests one prediction. NOT_FOUND while the lake has no prediction with this id that was an answer to someone;
+    ALREADY_EXISTS while an earlier appeal against it is open.
+    """
     GetAppeal: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.GetAppealRequest, _monitoring_pb2.GetAppealResponse]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """One appeal and the prediction that it contests."""
     ListAppeals: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListAppealsRequest, _monitoring_pb2.ListAppealsResponse]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    TakeAppeal: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.TakeAppealRequest, _monitoring_pb2.TakeAppealResponse]
+    """A reviewer takes an appeal on, or over from another. FAILED_PRECONDITION when it is answered, and for someone whom
+    the ledger names as having trained, registered, deployed or approved the model version.
+    """
     ResolveAppeal: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ResolveAppealRequest, _monitoring_pb2.ResolveAppealResponse]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Answers an appeal. FAILED_PRECONDITION as TakeAppeal, and when another reviewer has it. Where it is upheld the caller
+    logs the corrected label to ingestion (`Client.resolve_appeal` does); monitoring notes when it reads it in the lake.
+    """
+    GetAppealStatistics: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.GetAppealStatisticsRequest, _monitoring_pb2.GetAppealStatisticsResponse]
+    """Who appeals and who is upheld, by group."""
     AppendLedgerEntry: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.AppendLedgerEntryRequest, _monitoring_pb2.AppendLedgerEntryResponse]
     """Adds to the ledger. Idempotent by request_id."""
     ListLedgerEntries: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.ListLedgerEntriesRequest, _monitoring_pb2.ListLedgerEntriesResponse]
@@ -69,11 +80,13 @@ class MonitoringServiceStub:
     FAILED_PRECONDITION as GetLedgerCheckpoint.
     """
     ExportLedger: _grpc.UnaryStreamMultiCallable[_monitoring_pb2.ExportLedgerRequest, _monitoring_pb2.ExportLedgerResponse]
-    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
-    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end; where the ledger is
+    no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
     """
     WriteDocument: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]
-    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
+    Not yet implemented (UNIMPLEMENTED).
+    """
 
 @_typing.type_check_only
 class MonitoringServiceAsyncStub(MonitoringServiceStub):
@@ -93,15 +106,26 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     GetAudit: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.GetAuditRequest, _monitoring_pb2.GetAuditResponse]  # type: ignore[assignment]
     ListAudits: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListAuditsRequest, _monitoring_pb2.ListAuditsResponse]  # type: ignore[assignment]
     EvaluateGate: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.EvaluateGateRequest, _monitoring_pb2.EvaluateGateResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Whether what the task asks for before a rung holds now, condition by condition. Changes nothing. NOT_FOUND for a
+    deployment or model version that nobody has seen.
+    """
     FileAppeal: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.FileAppealRequest, _monitoring_pb2.FileAppealResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Contests one prediction. NOT_FOUND while the lake has no prediction with this id that was an answer to someone;
+    ALREADY_EXISTS while an earlier appeal against it is open.
+    """
     GetAppeal: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.GetAppealRequest, _monitoring_pb2.GetAppealResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """One appeal and the prediction that it contests."""
     ListAppeals: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListAppealsRequest, _monitoring_pb2.ListAppealsResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    TakeAppeal: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.TakeAppealRequest, _monitoring_pb2.TakeAppealResponse]  # type: ignore[assignment]
+    """A reviewer takes an appeal on, or over from another. FAILED_PRECONDITION when it is answered, and for someone whom
+    the ledger names as having trained, registered, deployed or approved the model version.
+    """
     ResolveAppeal: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ResolveAppealRequest, _monitoring_pb2.ResolveAppealResponse]  # type: ignore[assignment]
-    """Not yet implemented (UNIMPLEMENTED)."""
+    """Answers an appeal. FAILED_PRECONDITION as TakeAppeal, and when another reviewer has it. Where it is upheld the caller
+    logs the corrected label to ingestion (`Client.resolve_appeal` does); monitoring notes when it reads it in the lake.
+    """
+    GetAppealStatistics: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.GetAppealStatisticsRequest, _monitoring_pb2.GetAppealStatisticsResponse]  # type: ignore[assignment]
+    """Who appeals and who is upheld, by group."""
     AppendLedgerEntry: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.AppendLedgerEntryRequest, _monitoring_pb2.AppendLedgerEntryResponse]  # type: ignore[assignment]
     """Adds to the ledger. Idempotent by request_id."""
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.ListLedgerEntriesRequest, _monitoring_pb2.ListLedgerEntriesResponse]  # type: ignore[assignment]
@@ -116,11 +140,13 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     FAILED_PRECONDITION as GetLedgerCheckpoint.
     """
     ExportLedger: _aio.UnaryStreamMultiCallable[_monitoring_pb2.ExportLedgerRequest, _monitoring_pb2.ExportLedgerResponse]  # type: ignore[assignment]
-    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
-    FAILED_PRECONDITION as GetLedgerCheckpoint.
+    """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end; where the ledger is
+    no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
     """
     WriteDocument: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]  # type: ignore[assignment]
-    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
+    Not yet implemented (UNIMPLEMENTED).
+    """
 
 class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
     """Watches deployments in the time of their events, raises alerts, audits, and keeps the ledger. Calls no other service."""
@@ -191,7 +217,9 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.EvaluateGateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.EvaluateGateResponse, _abc.Awaitable[_monitoring_pb2.EvaluateGateResponse]]:
-        """Not yet implemented (UNIMPLEMENTED)."""
+        """Whether what the task asks for before a rung holds now, condition by condition. Changes nothing. NOT_FOUND for a
+        deployment or model version that nobody has seen.
+        """
 
     @_abc_1.abstractmethod
     def FileAppeal(
@@ -199,7 +227,9 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.FileAppealRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.FileAppealResponse, _abc.Awaitable[_monitoring_pb2.FileAppealResponse]]:
-        """Not yet implemented (UNIMPLEMENTED)."""
+        """Contests one prediction. NOT_FOUND while the lake has no prediction with this id that was an answer to someone;
+        ALREADY_EXISTS while an earlier appeal against it is open.
+        """
 
     @_abc_1.abstractmethod
     def GetAppeal(
@@ -207,15 +237,24 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.GetAppealRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.GetAppealResponse, _abc.Awaitable[_monitoring_pb2.GetAppealResponse]]:
-        """Not yet implemented (UNIMPLEMENTED)."""
+        """One appeal and the prediction that it contests."""
 
     @_abc_1.abstractmethod
     def ListAppeals(
         self,
         request: _monitoring_pb2.ListAppealsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_monitoring_pb2.ListAppealsResponse, _abc.Awaitable[_monitoring_pb2.ListAppealsResponse]]:
-        """Not yet implemented (UNIMPLEMENTED)."""
+    ) -> _typing.Union[_monitoring_pb2.ListAppealsResponse, _abc.Awaitable[_monitoring_pb2.ListAppealsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def TakeAppeal(
+        self,
+        request: _monitoring_pb2.TakeAppealRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.TakeAppealResponse, _abc.Awaitable[_monitoring_pb2.TakeAppealResponse]]:
+        """A reviewer takes an appeal on, or over from another. FAILED_PRECONDITION when it is answered, and for someone whom
+        the ledger names as having trained, registered, deployed or approved the model version.
+        """
 
     @_abc_1.abstractmethod
     def ResolveAppeal(
@@ -223,7 +262,17 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.ResolveAppealRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.ResolveAppealResponse, _abc.Awaitable[_monitoring_pb2.ResolveAppealResponse]]:
-        """Not yet implemented (UNIMPLEMENTED)."""
+        """Answers an appeal. FAILED_PRECONDITION as TakeAppeal, and when another reviewer has it. Where it is upheld the caller
+        logs the corrected label to ingestion (`Client.resolve_appeal` does); monitoring notes when it reads it in the lake.
+        """
+
+    @_abc_1.abstractmethod
+    def GetAppealStatistics(
+        self,
+        request: _monitoring_pb2.GetAppealStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_monitoring_pb2.GetAppealStatisticsResponse, _abc.Awaitable[_monitoring_pb2.GetAppealStatisticsResponse]]:
+        """Who appeals and who is upheld, by group."""
 
     @_abc_1.abstractmethod
     def AppendLedgerEntry(
@@ -274,8 +323,8 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.ExportLedgerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_monitoring_pb2.ExportLedgerResponse], _abc.AsyncIterator[_monitoring_pb2.ExportLedgerResponse]]:
-        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end.
-        FAILED_PRECONDITION as GetLedgerCheckpoint.
+        """Streams the ledger as a file that can be verified anywhere, with its checkpoint at the end; where the ledger is
+        no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
         """
 
     @_abc_1.abstractmethod
@@ -284,6 +333,8 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.WriteDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.WriteDocumentResponse, _abc.Awaitable[_monitoring_pb2.WriteDocumentResponse]]:
-        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
+        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
+        Not yet implemented (UNIMPLEMENTED).
+        """
 
 def add_MonitoringServiceServicer_to_server(servicer: MonitoringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -378,6 +378,7 @@ class Task(_message.Message):
     WATCH_FIELD_NUMBER: _builtins.int
     DATASHEET_FIELD_NUMBER: _builtins.int
     ETHICS_CHECKLIST_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Lower-case name, used in tables, deployments and file names."""
     display_name: _builtins.str
@@ -419,6 +420,10 @@ class Task(_message.Message):
     def datasheet(self) -> Global___Datasheet: ...
     @_builtins.property
     def ethics_checklist(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChecklistAnswer]: ...
+    @_builtins.property
+    def gates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Gate]:
+        """What must hold before a deployment may enter a rung; at most one a rung."""
+
     def __init__(
         self,
         *,
@@ -437,10 +442,11 @@ class Task(_message.Message):
         watch: Global___Watch | None = ...,
         datasheet: Global___Datasheet | None = ...,
         ethics_checklist: _abc.Iterable[Global___ChecklistAnswer] | None = ...,
+        gates: _abc.Iterable[Global___Gate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["datasheet", b"datasheet", "decision", b"decision", "purpose", b"purpose", "split", b"split", "target", b"target", "training", b"training", "watch", b"watch"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasheet", b"datasheet", "decision", b"decision", "display_name", b"display_name", "ethics_checklist", b"ethics_checklist", "features", b"features", "id_column", b"id_column", "kind", b"kind", "name", b"name", "purpose", b"purpose", "sensitive", b"sensitive", "split", b"split", "target", b"target", "time_column", b"time_column", "training", b"training", "watch", b"watch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasheet", b"datasheet", "decision", b"decision", "display_name", b"display_name", "ethics_checklist", b"ethics_checklist", "features", b"features", "gates", b"gates", "id_column", b"id_column", "kind", b"kind", "name", b"name", "purpose", b"purpose", "sensitive", b"sensitive", "split", b"split", "target", b"target", "time_column", b"time_column", "training", b"training", "watch", b"watch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1707,6 +1713,129 @@ class Watch(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Watch: _TypeAlias = Watch  # noqa: Y015
+
+@_typing.final
+class Gate(_message.Message):
+    """What must hold before a deployment may enter a rung. A condition that is left out is not asked for. All of them are
+    looked at over what the model version has predicted so far, unless they say otherwise.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNG_FIELD_NUMBER: _builtins.int
+    MINIMUM_LABELLED_COUNT_FIELD_NUMBER: _builtins.int
+    MINIMUM_ACCURACY_FIELD_NUMBER: _builtins.int
+    LARGEST_SUBGROUP_GAP_FIELD_NUMBER: _builtins.int
+    LARGEST_DRIFT_FIELD_NUMBER: _builtins.int
+    MAXIMUM_OPEN_ALERTS_FIELD_NUMBER: _builtins.int
+    MAXIMUM_OPEN_APPEALS_FIELD_NUMBER: _builtins.int
+    CHECKLIST_ANSWERED_FIELD_NUMBER: _builtins.int
+    AUDIT_WITHIN_DAYS_FIELD_NUMBER: _builtins.int
+    rung: _builtins.str
+    """The rung that is entered."""
+    minimum_labelled_count: _builtins.int
+    """Predictions whose outcome is known, at least."""
+    minimum_accuracy: _builtins.float
+    """Share of right decisions by labels, 0 to 1, at least: the whole interval must lie there."""
+    largest_drift: _builtins.float
+    """Jensen-Shannon distance of any input from the reference in the newest complete window (0 same, 1 disjoint), at most."""
+    maximum_open_alerts: _builtins.int
+    """Alerts of the deployment that are not resolved, at most."""
+    maximum_open_appeals: _builtins.int
+    """Appeals against the deployment that are not answered, at most."""
+    checklist_answered: _builtins.bool
+    """Whether every question of the ethics checklist must have been answered by someone."""
+    audit_within_days: _builtins.int
+    """Days, at most, since the model version was last audited."""
+    @_builtins.property
+    def largest_subgroup_gap(self) -> Global___LargestSubgroupGap: ...
+    def __init__(
+        self,
+        *,
+        rung: _builtins.str = ...,
+        minimum_labelled_count: _builtins.int | None = ...,
+        minimum_accuracy: _builtins.float | None = ...,
+        largest_subgroup_gap: Global___LargestSubgroupGap | None = ...,
+        largest_drift: _builtins.float | None = ...,
+        maximum_open_alerts: _builtins.int | None = ...,
+        maximum_open_appeals: _builtins.int | None = ...,
+        checklist_answered: _builtins.bool = ...,
+        audit_within_days: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audit_within_days", b"_audit_within_days", "_largest_drift", b"_largest_drift", "_maximum_open_alerts", b"_maximum_open_alerts", "_maximum_open_appeals", b"_maximum_open_appeals", "_minimum_accuracy", b"_minimum_accuracy", "_minimum_labelled_count", b"_minimum_labelled_count", "audit_within_days", b"audit_within_days", "largest_drift", b"largest_drift", "largest_subgroup_gap", b"largest_subgroup_gap", "maximum_open_alerts", b"maximum_open_alerts", "maximum_open_appeals", b"maximum_open_appeals", "minimum_accuracy", b"minimum_accuracy", "minimum_labelled_count", b"minimum_labelled_count"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audit_within_days", b"_audit_within_days", "_largest_drift", b"_largest_drift", "_maximum_open_alerts", b"_maximum_open_alerts", "_maximum_open_appeals", b"_maximum_open_appeals", "_minimum_accuracy", b"_minimum_accuracy", "_minimum_labelled_count", b"_minimum_labelled_count", "audit_within_days", b"audit_within_days", "checklist_answered", b"checklist_answered", "largest_drift", b"largest_drift", "largest_subgroup_gap", b"largest_subgroup_gap", "maximum_open_alerts", b"maximum_open_alerts", "maximum_open_appeals", b"maximum_open_appeals", "minimum_accuracy", b"minimum_accuracy", "minimum_labelled_count", b"minimum_labelled_count", "rung", b"rung"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audit_within_days: _TypeAlias = _typing.Literal["audit_within_days"]  # noqa: Y015
+    _WhichOneofArgType__audit_within_days: _TypeAlias = _typing.Literal["_audit_within_days", b"_audit_within_days"]  # noqa: Y015
+    _WhichOneofReturnType__largest_drift: _TypeAlias = _typing.Literal["largest_drift"]  # noqa: Y015
+    _WhichOneofArgType__largest_drift: _TypeAlias = _typing.Literal["_largest_drift", b"_largest_drift"]  # noqa: Y015
+    _WhichOneofReturnType__maximum_open_alerts: _TypeAlias = _typing.Literal["maximum_open_alerts"]  # noqa: Y015
+    _WhichOneofArgType__maximum_open_alerts: _TypeAlias = _typing.Literal["_maximum_open_alerts", b"_maximum_open_alerts"]  # noqa: Y015
+    _WhichOneofReturnType__maximum_open_appeals: _TypeAlias = _typing.Literal["maximum_open_appeals"]  # noqa: Y015
+    _WhichOneofArgType__maximum_open_appeals: _TypeAlias = _typing.Literal["_maximum_open_appeals", b"_maximum_open_appeals"]  # noqa: Y015
+    _WhichOneofReturnType__minimum_accuracy: _TypeAlias = _typing.Literal["minimum_accuracy"]  # noqa: Y015
+    _WhichOneofArgType__minimum_accuracy: _TypeAlias = _typing.Literal["_minimum_accuracy", b"_minimum_accuracy"]  # noqa: Y015
+    _WhichOneofReturnType__minimum_labelled_count: _TypeAlias = _typing.Literal["minimum_labelled_count"]  # noqa: Y015
+    _WhichOneofArgType__minimum_labelled_count: _TypeAlias = _typing.Literal["_minimum_labelled_count", b"_minimum_labelled_count"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audit_within_days) -> _WhichOneofReturnType__audit_within_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__largest_drift) -> _WhichOneofReturnType__largest_drift | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum_open_alerts) -> _WhichOneofReturnType__maximum_open_alerts | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__maximum_open_appeals) -> _WhichOneofReturnType__maximum_open_appeals | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum_accuracy) -> _WhichOneofReturnType__minimum_accuracy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__minimum_labelled_count) -> _WhichOneofReturnType__minimum_labelled_count | None: ...
+
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
+
+@_typing.final
+class LargestSubgroupGap(_message.Message):
+    """How far a group's rate may lie from everyone else's, either way, in points of 1 (0.1 is ten points). A rate that is
+    left out is not asked for. Groups with fewer people than the watch's minimum are named and not judged.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FALSE_POSITIVE_RATE_FIELD_NUMBER: _builtins.int
+    FALSE_NEGATIVE_RATE_FIELD_NUMBER: _builtins.int
+    SELECTION_RATE_FIELD_NUMBER: _builtins.int
+    CROSSINGS_FIELD_NUMBER: _builtins.int
+    false_positive_rate: _builtins.float
+    false_negative_rate: _builtins.float
+    selection_rate: _builtins.float
+    crossings: _builtins.bool
+    """Whether crossings of two attributes are judged too."""
+    def __init__(
+        self,
+        *,
+        false_positive_rate: _builtins.float | None = ...,
+        false_negative_rate: _builtins.float | None = ...,
+        selection_rate: _builtins.float | None = ...,
+        crossings: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_false_negative_rate", b"_false_negative_rate", "_false_positive_rate", b"_false_positive_rate", "_selection_rate", b"_selection_rate", "false_negative_rate", b"false_negative_rate", "false_positive_rate", b"false_positive_rate", "selection_rate", b"selection_rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_false_negative_rate", b"_false_negative_rate", "_false_positive_rate", b"_false_positive_rate", "_selection_rate", b"_selection_rate", "crossings", b"crossings", "false_negative_rate", b"false_negative_rate", "false_positive_rate", b"false_positive_rate", "selection_rate", b"selection_rate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__false_negative_rate: _TypeAlias = _typing.Literal["false_negative_rate"]  # noqa: Y015
+    _WhichOneofArgType__false_negative_rate: _TypeAlias = _typing.Literal["_false_negative_rate", b"_false_negative_rate"]  # noqa: Y015
+    _WhichOneofReturnType__false_positive_rate: _TypeAlias = _typing.Literal["false_positive_rate"]  # noqa: Y015
+    _WhichOneofArgType__false_positive_rate: _TypeAlias = _typing.Literal["_false_positive_rate", b"_false_positive_rate"]  # noqa: Y015
+    _WhichOneofReturnType__selection_rate: _TypeAlias = _typing.Literal["selection_rate"]  # noqa: Y015
+    _WhichOneofArgType__selection_rate: _TypeAlias = _typing.Literal["_selection_rate", b"_selection_rate"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__false_negative_rate) -> _WhichOneofReturnType__false_negative_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__false_positive_rate) -> _WhichOneofReturnType__false_positive_rate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__selection_rate) -> _WhichOneofReturnType__selection_rate | None: ...
+
+Global___LargestSubgroupGap: _TypeAlias = LargestSubgroupGap  # noqa: Y015
 
 @_typing.final
 class Datasheet(_message.Message):

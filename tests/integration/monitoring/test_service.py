@@ -324,14 +324,6 @@ async def test_bad_requests_say_what_is_wrong(tmp_path: Path, lake: MadeLake) ->
         assert violations(
             await refusal(stub.AppendLedgerEntry(bad_action), grpc.StatusCode.INVALID_ARGUMENT)
         ) == ["action"]
-        for call in (
-            stub.EvaluateGate(pb.EvaluateGateRequest(deployment=DEPLOYMENT, rung="FULL")),
-            stub.FileAppeal(pb.FileAppealRequest(request_id="1", prediction_id="1")),
-            stub.GetAppeal(pb.GetAppealRequest(id="1")),
-            stub.ListAppeals(pb.ListAppealsRequest()),
-            stub.ResolveAppeal(pb.ResolveAppealRequest(request_id="1", id="1", answer="a", reviewed_by="b")),
-        ):
-            await refusal(call, grpc.StatusCode.UNIMPLEMENTED)
 
 
 def entry(number: int, **more: object) -> monitoring_pb2.AppendLedgerEntryRequest:
