@@ -114,10 +114,13 @@ class Audits:
             next_page_token=pages.next_token(request, following),
         )
 
-    def _make(self, request: monitoring_pb2.RunAuditRequest) -> dict[str, Any]:
-        start, end = days_of(request.period) if request.HasField("period") else EVERYTHING
+    def facts(self, deployment: str, start: int, end: int) -> tuple[Span, Facts]:
+        """What is known of a deployment from day `start` to day `end`, and the days that hold predictions.
+
+        Raises `NotFound`, and `FailedPrecondition` or `InvalidArgument` where there is no prediction.
+        """
         with self._engine.connect() as connection:
-            position = find_deployment(connection, request.deployment)
+            position = find_deployment(connection, deployment)
             series = Series(position.name, position.champion, common_pb2.PREDICTION_ROLE_CHAMPION)
             reference = self._references.get(series.model_version)
             assert reference is not None
@@ -137,7 +140,7 @@ class Audits:
                 for alert in alerts.all_of(connection, position.name)
                 if alert.model_version == series.model_version and alerts.touches(alert, span.start, span.end)
             ]
-            facts = Facts(
+            return span, Facts(
                 reference=reference,
                 window=window,
                 windows=[
@@ -146,10 +149,14 @@ class Audits:
                 alerts=raised,
                 shadow=shadow,
             )
+
+    def _make(self, request: monitoring_pb2.RunAuditRequest) -> dict[str, Any]:
+        start, end = days_of(request.period) if request.HasField("period") else EVERYTHING
+        span, facts = self.facts(request.deployment, start, end)
         audit = monitoring_pb2.Audit(
             id=uuid.uuid4().hex,
             deployment=request.deployment,
-            model_version=series.model_version,
+            model_version=facts.reference.model_version,
             requested_by=request.requested_by,
             findings=findings(facts),
         )

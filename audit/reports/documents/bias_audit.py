@@ -60,7 +60,7 @@ def tables_of(evidence: Evidence) -> tuple[SelectionTable, ...]:
 
 
 def bias_audit(evidence: Evidence) -> Page:
-    """The audit of a deployment's decisions over the period, with what the law leaves to people as questions."""
+    """The audit of a deployment's decisions over the period, and what the law asks of people besides."""
     tables = tables_of(evidence)
     nobody = Text("The task names no sensitive attribute: there is nothing to compare.", warning=True)
     return Page(

@@ -1,5 +1,6 @@
 """What the suite knows of a deployment when a document is written, and how questions find their answers."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -98,7 +99,7 @@ def rate_text(name: str, found: Estimate) -> str:
         return f"unknown: {warnings}" if warnings else "unknown"
     scale, digits, unit = (1, 3, "") if name in NAMES else (100, 1, " %")
     told = f"{scale * found.value:.{digits}f}{unit}"
-    if found.lower == found.lower and found.upper == found.upper:
+    if math.isfinite(found.lower) and math.isfinite(found.upper):
         told += f" ({scale * found.lower:.{digits}f}{unit} to {scale * found.upper:.{digits}f}{unit})"
     return f"{told}; {warnings}" if warnings else told
 

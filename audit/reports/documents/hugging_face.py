@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 
 from audit.reports.documents.evidence import Evidence, groups_section, quality_table
-from audit.reports.documents.model_card import CAVEATS, CONTACT, OUT_OF_SCOPE
+from audit.reports.documents.model_card import CAVEATS, CONTACT, LICENCE, OUT_OF_SCOPE
 from audit.reports.layout import Block, Cell, Items, Mark, Questions, Section, Table, Text
 from audit.reports.page import words
 
@@ -28,8 +28,10 @@ def hugging_face_card(evidence: Evidence) -> str:
 def _metadata(evidence: Evidence) -> Iterator[str]:
     """JSON texts are YAML, so that no content can break the block."""
     yield "---"
-    yield "license: other"
-    yield f"license_name: {json.dumps(evidence.licence, ensure_ascii=False)}"
+    (licence,) = evidence.ask(LICENCE).answers
+    if not licence.open:
+        yield "license: other"
+        yield f"license_name: {json.dumps(licence.answer, ensure_ascii=False)}"
     yield "library_name: boarfish"
     task = TASKS.get(evidence.kind)
     if task:
@@ -67,7 +69,7 @@ def _sections(evidence: Evidence) -> Iterator[Section]:
         (
             Text(f"{evidence.kind}. {evidence.decision}"),
             Text(f"Model version {evidence.model_version}, written up {evidence.made}."),
-            evidence.ask(CONTACT),
+            evidence.ask(CONTACT, LICENCE),
         ),
     )
     yield Section(

@@ -15,6 +15,7 @@ from audit.reports.documents.evidence import (
 from audit.reports.layout import Items, Page, Section, Text
 
 OUT_OF_SCOPE = "What must the model not be used for?"
+LICENCE = "Under which licence is the model given?"
 CONTACT = "Who answers for the model, and how are they reached?"
 CAVEATS = "What should whoever uses the model know that no figure shows?"
 
@@ -30,7 +31,7 @@ def model_card(evidence: Evidence) -> Page:
             ),
         ),
         (
-            Section("Model", (Text(f"{evidence.kind}. {evidence.decision}"), evidence.ask(CONTACT))),
+            Section("Model", (Text(f"{evidence.kind}. {evidence.decision}"), evidence.ask(CONTACT, LICENCE))),
             Section(
                 "Intended use",
                 (

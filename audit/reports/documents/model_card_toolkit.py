@@ -4,42 +4,39 @@ Source: tensorflow/model-card-toolkit, `schema/v0.0.2/model_card.schema.json`: `
 `model_parameters`, `quantitative_analysis`, `considerations`.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from audit.estimate import Estimate
 from audit.reports.documents.evidence import Evidence
-from audit.reports.documents.model_card import CAVEATS, CONTACT, OUT_OF_SCOPE
+from audit.reports.documents.model_card import CAVEATS, CONTACT, LICENCE, OUT_OF_SCOPE
 
 
 def toolkit_card(evidence: Evidence) -> dict[str, Any]:
     """The card as JSON values. Rates that are unknown are left out; what nobody has answered is left out too,
     as the schema has no place for an open question.
     """
-    answered = {
-        one.question: one for one in evidence.ask(CONTACT, OUT_OF_SCOPE, CAVEATS).answers if not one.open
-    }
-    owners = [{"name": answered[CONTACT].answer}] if CONTACT in answered else []
-    cautions = [
-        evidence.known_limits,
-        *(answered[one].answer for one in (OUT_OF_SCOPE, CAVEATS) if one in answered),
-    ]
+    asked = evidence.ask(CONTACT, LICENCE, OUT_OF_SCOPE, CAVEATS).answers
+    owner, licence, out_of_scope, caveats = (one.answer for one in asked)
+    limits = [text for text in (evidence.known_limits, out_of_scope, caveats) if text]
     return {
         "schema_version": "0.0.2",
         "model_details": {
             "name": evidence.task,
             "overview": evidence.action,
             "documentation": f"{evidence.kind}. {evidence.decision}",
-            "owners": owners,
+            "owners": [{"name": owner}] if owner else [],
             "version": {"name": evidence.model_version, "date": evidence.made},
-            "licenses": [{"custom_text": evidence.licence}],
-            "references": [{"reference": evidence.source}],
+            "licenses": [{"custom_text": licence}] if licence else [],
         },
         "model_parameters": {
             "data": [
                 {
                     "name": evidence.task,
-                    "description": f"{evidence.composition} {evidence.collection}",
+                    "description": " ".join(
+                        (evidence.composition, evidence.collection, evidence.source, evidence.licence)
+                    ),
                     "sensitive": {
                         "sensitive_data": [one.description or one.name for one in evidence.sensitive]
                     },
@@ -52,11 +49,9 @@ def toolkit_card(evidence: Evidence) -> dict[str, Any]:
         "considerations": {
             "users": [{"description": evidence.deployment}],
             "use_cases": [{"description": evidence.action}],
-            "limitations": [{"description": text} for text in cautions if text],
+            "limitations": [{"description": text} for text in limits],
             "ethical_considerations": [
-                {"name": sentence, "mitigation_strategy": "Watched; gates hold it back from more people."}
-                for group in evidence.groups
-                for sentence in group.findings
+                {"name": sentence} for group in evidence.groups for sentence in group.findings
             ],
         },
     }
@@ -73,10 +68,7 @@ def _metrics(evidence: Evidence) -> Iterator[dict[str, Any]]:
 
 
 def _metric(name: str, found: Estimate, slice_: str) -> dict[str, Any]:
-    made: dict[str, Any] = {"type": name, "value": f"{found.value:.6g}", "slice": slice_}
-    if found.lower == found.lower and found.upper == found.upper:
-        made["confidence_interval"] = {
-            "lower_bound": f"{found.lower:.6g}",
-            "upper_bound": f"{found.upper:.6g}",
-        }
+    made: dict[str, Any] = {"type": name, "value": found.value, "slice": slice_}
+    if math.isfinite(found.lower) and math.isfinite(found.upper):
+        made["confidence_interval"] = {"lower_bound": found.lower, "upper_bound": found.upper}
     return made

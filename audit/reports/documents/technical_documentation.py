@@ -49,7 +49,7 @@ def technical_documentation(evidence: Evidence) -> Page:
                 (
                     evidence.ask(
                         (
-                            "Which risks to health, safety and rights are known, and what is done about them?",
+                            "Which risks to health, safety and rights are known, and what is done about it?",
                             evidence.known_limits,
                         ),
                         "Who decides that the risk which is left is acceptable?",
