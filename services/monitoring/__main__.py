@@ -53,7 +53,7 @@ async def start(harness: Harness) -> None:
         subscriptions=Subscriptions(settings.watcher_limit),
         checkpoints=Checkpoints(engine, settings.home / "ledger"),
     )
-    service = MonitoringService(parts)  # type: ignore[abstract]  # some RPCs come later
+    service = MonitoringService(parts)
     worker = Worker(
         lake,
         Consumer(engine, lake, references, write_lock, batch_rows=settings.monitoring_batch_rows),
