@@ -301,7 +301,6 @@ class MonitoringServiceServicer:
 
     def WriteDocument(self, request, context):
         """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
-        Not yet implemented (UNIMPLEMENTED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

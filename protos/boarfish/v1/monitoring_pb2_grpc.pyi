@@ -84,9 +84,7 @@ class MonitoringServiceStub:
     no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
     """
     WriteDocument: _grpc.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]
-    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
-    Not yet implemented (UNIMPLEMENTED).
-    """
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 @_typing.type_check_only
 class MonitoringServiceAsyncStub(MonitoringServiceStub):
@@ -144,9 +142,7 @@ class MonitoringServiceAsyncStub(MonitoringServiceStub):
     no continuation of what was signed last, with that checkpoint, so that verifying the file says what is wrong.
     """
     WriteDocument: _aio.UnaryUnaryMultiCallable[_monitoring_pb2.WriteDocumentRequest, _monitoring_pb2.WriteDocumentResponse]  # type: ignore[assignment]
-    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
-    Not yet implemented (UNIMPLEMENTED).
-    """
+    """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
     """Watches deployments in the time of their events, raises alerts, audits, and keeps the ledger. Calls no other service."""
@@ -333,8 +329,6 @@ class MonitoringServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _monitoring_pb2.WriteDocumentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_monitoring_pb2.WriteDocumentResponse, _abc.Awaitable[_monitoring_pb2.WriteDocumentResponse]]:
-        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open.
-        Not yet implemented (UNIMPLEMENTED).
-        """
+        """Writes a document on a deployment: evidence filled in, questions that nobody has answered marked open."""
 
 def add_MonitoringServiceServicer_to_server(servicer: MonitoringServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
