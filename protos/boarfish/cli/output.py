@@ -24,11 +24,13 @@ BAD_ANSWER, BAD_INPUT, NO_ANSWER = 1, 2, 3
 
 def print_json(answer: Message | dict[str, Any] | list[Any]) -> None:
     """Prints an answer as JSON with the protos' field names."""
-    if isinstance(answer, Message):
-        answer = MessageToDict(
-            answer, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-    print(json.dumps(answer, indent=2, ensure_ascii=False))
+    made = plain(answer) if isinstance(answer, Message) else answer
+    print(json.dumps(made, indent=2, ensure_ascii=False))
+
+
+def plain(message: Message) -> dict[str, Any]:
+    """A message as JSON values with the protos' field names."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:

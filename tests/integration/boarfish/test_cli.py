@@ -24,10 +24,19 @@ LEAVES = [
         ["models", "show"],
         ["task", "check"],
         ["deployments", "list"],
+        ["deployments", "gate"],
         ["datasets", "list"],
     ),
+    *(
+        ["appeals", one]
+        for one in ("file", "list", "show", "take", "uphold", "reject", "deliver", "statistics")
+    ),
     *(["datasets", one] for one in ("create", "put", "amend", "get", "versions")),
-    *(["alerts", "list"], ["alerts", "acknowledge"], ["audit", "run"], ["audit", "show"], ["audit", "list"]),
+    *(
+        ["alerts", "list"],
+        ["alerts", "acknowledge"],
+        *(["audit", one] for one in ("run", "show", "list", "documents")),
+    ),
     *(["ledger", one] for one in ("verify", "list", "export", "checkpoint", "prove")),
 ]
 
