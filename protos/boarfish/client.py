@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
+from boarfish.appeals import correction_request, resolve_request, waits_for_label
 from boarfish.channel import DEFAULT_DEADLINE_S, OPTIONS, AsyncChannel, BlockingChannel
 from boarfish.errors import FieldViolation, InvalidArgument
 from boarfish.rows import plain, records_requests, row_batch, row_batches, table_batches
@@ -150,6 +151,36 @@ class Client(_Connections):
         """Gives rows, by their ids, new labels, or deletes those whose new label is `None`."""
         return self.ingestion.AmendRecords(amend_request(dataset, changes, amended_by, reason))
 
+    def resolve_appeal(
+        self,
+        appeal_id: str,
+        *,
+        reviewed_by: str,
+        answer: str,
+        corrected_label: str | None = None,
+        reviewer_role: str = "",
+    ) -> monitoring_pb2.Appeal:
+        """Upholds an appeal with the label that is right, and logs it; rejects it where there is none."""
+        request = resolve_request(
+            appeal_id,
+            reviewed_by=reviewed_by,
+            answer=answer,
+            corrected_label=corrected_label,
+            reviewer_role=reviewer_role,
+        )
+        appeal = self.monitoring.ResolveAppeal(request).appeal
+        if waits_for_label(appeal):
+            self.ingestion.LogLabels(correction_request(appeal))
+        return appeal
+
+    def deliver_corrections(self) -> list[monitoring_pb2.Appeal]:
+        """Logs again the corrected labels that monitoring has not seen in the lake; their appeals."""
+        request = monitoring_pb2.ListAppealsRequest(only_undelivered=True, page_size=1000)
+        waiting = list(self.monitoring.ListAppeals(request).appeals)
+        for appeal in waiting:
+            self.ingestion.LogLabels(correction_request(appeal))
+        return waiting
+
     def health(self) -> list[monitoring_pb2.DeploymentHealth]:
         """How each deployment is doing."""
         return list(self.monitoring.GetHealth(monitoring_pb2.GetHealthRequest()).deployments)
@@ -225,6 +256,36 @@ class AsyncClient(_Connections):
     ) -> ingestion_pb2.AmendRecordsResponse:
         """Gives rows, by their ids, new labels, or deletes those whose new label is `None`."""
         return await self.ingestion.AmendRecords(amend_request(dataset, changes, amended_by, reason))
+
+    async def resolve_appeal(
+        self,
+        appeal_id: str,
+        *,
+        reviewed_by: str,
+        answer: str,
+        corrected_label: str | None = None,
+        reviewer_role: str = "",
+    ) -> monitoring_pb2.Appeal:
+        """Upholds an appeal with the label that is right, and logs it; rejects it where there is none."""
+        request = resolve_request(
+            appeal_id,
+            reviewed_by=reviewed_by,
+            answer=answer,
+            corrected_label=corrected_label,
+            reviewer_role=reviewer_role,
+        )
+        appeal = (await self.monitoring.ResolveAppeal(request)).appeal
+        if waits_for_label(appeal):
+            await self.ingestion.LogLabels(correction_request(appeal))
+        return appeal
+
+    async def deliver_corrections(self) -> list[monitoring_pb2.Appeal]:
+        """Logs again the corrected labels that monitoring has not seen in the lake; their appeals."""
+        request = monitoring_pb2.ListAppealsRequest(only_undelivered=True, page_size=1000)
+        waiting = list((await self.monitoring.ListAppeals(request)).appeals)
+        for appeal in waiting:
+            await self.ingestion.LogLabels(correction_request(appeal))
+        return waiting
 
     async def close(self) -> None:
         """Closes every channel."""

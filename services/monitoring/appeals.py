@@ -25,7 +25,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.common import pages
 from services.monitoring import contested, ledger, tables
 from services.monitoring.builders import builders, same_name
+from services.monitoring.consumer import positions
 from services.monitoring.contested import Contested, ContestedPredictions
+from services.monitoring.windows import clock_us
 
 OPEN = (pb.APPEAL_STATE_FILED, pb.APPEAL_STATE_IN_REVIEW)
 FILED_BY = "person affected"
@@ -166,6 +168,8 @@ class Appeals:
             appeal.reviewer_role = request.reviewer_role or appeal.reviewer_role
             appeal.corrected_label = request.corrected_label
             appeal.overdue = False
+            if request.upheld:
+                appeal.correction_time.CopyFrom(_clock(connection, appeal.deployment))
             appeal.resolve_time.CopyFrom(_now())
             save(connection, appeal)
             _remember(connection, request, appeal)
@@ -312,6 +316,15 @@ def _columns(appeal: pb.Appeal) -> dict[str, Any]:
         "delivered": not waiting,
         "appeal": appeal.SerializeToString(),
     }
+
+
+def _clock(connection: sa.Connection, deployment: str) -> Timestamp:
+    """The newest event time of a deployment; now where nothing of it is counted yet."""
+    moment = _now()
+    position = positions(connection).get(deployment)
+    if position is not None and clock_us(position) >= 0:
+        moment.FromMicroseconds(clock_us(position))
+    return moment
 
 
 def _sha256(text: str) -> str:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from boarfish.cli import audits, datasets, ledger, training
+from boarfish.cli import appeals, audits, datasets, ledger, training
 from boarfish.cli.options import AsJson, client
-from boarfish.cli.output import console, day, fail, number, print_json, print_table
+from boarfish.cli.output import BAD_ANSWER, console, day, fail, number, print_json, print_table
 
 app = typer.Typer(
     name="boarfish",
@@ -29,6 +29,7 @@ app.add_typer(training.task, name="task")
 app.add_typer(deployments, name="deployments")
 app.add_typer(datasets.datasets, name="datasets")
 app.add_typer(alerts, name="alerts")
+app.add_typer(appeals.appeals, name="appeals")
 app.add_typer(audits.audit, name="audit")
 app.add_typer(ledger.ledger, name="ledger")
 
@@ -123,6 +124,36 @@ def list_deployments(as_json: AsJson = False) -> None:
         rows,
         "There is no deployment yet.",
     )
+
+
+@deployments.command(epilog="Example: boarfish deployments gate employment --rung canary")
+def gate(
+    deployment: Annotated[str, typer.Argument(help="Name of the deployment.")],
+    rung: Annotated[str, typer.Option(help="The rung to be entered: assisted, canary or full.")],
+    model_version: Annotated[str, typer.Option(help="Version to judge; the champion by default.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Whether what the task asks for before a rung holds now. Exit status 1 when it does not surely."""
+    from boarfish.v1 import monitoring_pb2
+
+    with client() as boarfish:
+        request = monitoring_pb2.EvaluateGateRequest(
+            deployment=deployment, rung=rung, model_version=model_version
+        )
+        answer = boarfish.monitoring.EvaluateGate(request)
+    words = {
+        monitoring_pb2.GATE_VERDICT_PASS: "[green]pass[/]",
+        monitoring_pb2.GATE_VERDICT_FAIL: "[red]fail[/]",
+        monitoring_pb2.GATE_VERDICT_INCONCLUSIVE: "[yellow]cannot tell yet[/]",
+    }
+    if as_json:
+        print_json(answer)
+    else:
+        console.print(f"The gate to {escape(rung)}: {words[answer.verdict]}")
+        for check in answer.checks:
+            console.print(f"  {words[check.verdict]}  {escape(check.sentence)}")
+    if answer.verdict != monitoring_pb2.GATE_VERDICT_PASS:
+        sys.exit(BAD_ANSWER)
 
 
 @alerts.command("list", epilog="Example: boarfish alerts list --deployment employment")

@@ -1261,6 +1261,7 @@ class Appeal(_message.Message):
     CORRECTED_LABEL_FIELD_NUMBER: _builtins.int
     LABEL_TIME_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
+    CORRECTION_TIME_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     prediction_id: _builtins.str
     statement: _builtins.str
@@ -1296,6 +1297,12 @@ class Appeal(_message.Message):
     def label_time(self) -> _timestamp_pb2.Timestamp:
         """UPHELD: when monitoring read the corrected label in the lake. Absent: nobody has logged it yet."""
 
+    @_builtins.property
+    def correction_time(self) -> _timestamp_pb2.Timestamp:
+        """UPHELD: the event time to log the corrected label with: the deployment's clock when it was answered, so that a
+        replay of past years is not moved to today.
+        """
+
     def __init__(
         self,
         *,
@@ -1317,10 +1324,11 @@ class Appeal(_message.Message):
         corrected_label: _builtins.str = ...,
         label_time: _timestamp_pb2.Timestamp | None = ...,
         overdue: _builtins.bool = ...,
+        correction_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "label_time", b"label_time", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction_time", b"correction_time", "create_time", b"create_time", "due_time", b"due_time", "label_time", b"label_time", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "corrected_label", b"corrected_label", "create_time", b"create_time", "decision", b"decision", "deployment", b"deployment", "due_time", b"due_time", "filed_by", b"filed_by", "id", b"id", "label_time", b"label_time", "model_version", b"model_version", "overdue", b"overdue", "prediction_id", b"prediction_id", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time", "reviewed_by", b"reviewed_by", "reviewer_role", b"reviewer_role", "state", b"state", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "corrected_label", b"corrected_label", "correction_time", b"correction_time", "create_time", b"create_time", "decision", b"decision", "deployment", b"deployment", "due_time", b"due_time", "filed_by", b"filed_by", "id", b"id", "label_time", b"label_time", "model_version", b"model_version", "overdue", b"overdue", "prediction_id", b"prediction_id", "resolve_time", b"resolve_time", "review_start_time", b"review_start_time", "reviewed_by", b"reviewed_by", "reviewer_role", b"reviewer_role", "state", b"state", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

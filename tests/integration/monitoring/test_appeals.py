@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 import sqlalchemy as sa
+from boarfish import AsyncClient
 from boarfish.v1 import common_pb2
 from boarfish.v1 import monitoring_pb2 as pb
 
+from services.common.server import serving
+from services.common.settings import Settings
+from services.ingestion.__main__ import start as start_ingestion
+from services.ingestion.settings import IngestionSettings
+from services.monitoring.__main__ import start as start_monitoring
+from services.monitoring.settings import MonitoringSettings
 from tests.integration.monitoring.made_lake import CHAMPION, DEPLOYMENT, SHADOW, MadeLake
 from tests.integration.monitoring.test_service import counted, monitoring, refusal, until, violations
 
@@ -128,6 +135,42 @@ async def test_an_appeal_goes_from_filing_to_a_corrected_label_in_the_lake(
         assert "Mr Lee" not in str(lines)
         assert "I did repay" not in str(lines)
         assert lines[2].details["corrected_label"] == label
+
+
+async def test_the_client_that_resolves_logs_the_label_and_can_do_so_again(
+    tmp_path: Path, lake: MadeLake, settings: Settings
+) -> None:
+    shared = {"home": tmp_path, "drain_s": 1.0, "max_concurrent_calls": 64}
+    wanted = MonitoringSettings(**shared, poll_interval_s=0.05, idle_interval_s=0.2)
+    async with (
+        serving("monitoring", settings.monitoring_address, wanted, start_monitoring),
+        serving("ingestion", settings.ingestion_address, IngestionSettings(**shared), start_ingestion),
+        AsyncClient(settings.ingestion_address, monitoring=settings.monitoring_address) as client,
+    ):
+        await until(client.monitoring, counted(80))
+        filed = [(await client.monitoring.FileAppeal(filing(lake, place))).appeal for place in range(3)]
+        upheld = [other_label(appeal) for appeal in filed]
+        await client.resolve_appeal(
+            filed[0].id, reviewed_by="Rosa", answer="You are right.", corrected_label=upheld[0]
+        )
+        rejected = await client.resolve_appeal(filed[1].id, reviewed_by="Rosa", answer="It stands.")
+        assert rejected.state == pb.APPEAL_STATE_REJECTED
+        await until(client.monitoring, counted(80, 1))
+        # A caller of the bare RPC logs nothing: someone else delivers.
+        bare = (await client.monitoring.ResolveAppeal(resolving(filed[2], upheld[2]))).appeal
+        assert bare.correction_time.ToDatetime().date().isoformat() == "2020-03-03"
+        waiting = pb.ListAppealsRequest(only_undelivered=True)
+        async with asyncio.timeout(30):
+            while [one.id for one in (await client.monitoring.ListAppeals(waiting)).appeals] != [bare.id]:
+                await asyncio.sleep(0.05)
+        assert [one.id for one in await client.deliver_corrections()] == [bare.id]
+        await client.deliver_corrections()
+        health = await until(client.monitoring, counted(80, 2))
+        assert health.overall_quality.accuracy.value == 0
+        async with asyncio.timeout(30):
+            while (await client.monitoring.ListAppeals(waiting)).appeals:
+                await asyncio.sleep(0.05)
+        assert not await client.deliver_corrections()
 
 
 async def test_every_step_is_done_once_however_often_it_is_asked_for(tmp_path: Path, lake: MadeLake) -> None:

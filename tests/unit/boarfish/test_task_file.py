@@ -76,6 +76,19 @@ def test_the_demos_task_loads():
         ('"0": under 3 years old', f'"{2**63}": x', "is not a whole number as a code is written"),
         ("    - gradient_boosting:", "      gradient_boosting:", "cannot stand beside tabular_net; keep one"),
         ("kind: binary_classification\n", "", "kind: "),
+        ("split:\n", "gates: [{rung: moon}]\nsplit:\n", "gates[0].rung: "),
+        ("split:\n", "gates: [{rung: full}]\nsplit:\n", "gates[0]: asks for nothing"),
+        (
+            "split:\n",
+            "gates: [{rung: full, checklist_answered: true}, {rung: full, audit_within_days: 3}]\nsplit:\n",
+            "a rung has one gate",
+        ),
+        (
+            "split:\n",
+            "gates: [{rung: full, largest_subgroup_gap: {crossings: true}}]\nsplit:\n",
+            "gates[0].largest_subgroup_gap: names no rate",
+        ),
+        ("split:\n", "gates: [{rung: full, minimum_accuracy: 1.5}]\nsplit:\n", "gates[0].minimum_accuracy: "),
     ],
 )
 def test_a_mistake_is_named_by_line_and_key(old, new, said):
@@ -84,6 +97,22 @@ def test_a_mistake_is_named_by_line_and_key(old, new, said):
     message = mistakes(text)
     assert said in message
     assert message.startswith("task.yaml:")
+
+
+def test_a_gate_asks_only_for_what_the_task_can_answer():
+    task = load_task(TASK)
+    gate = task.gates.add(rung="full", checklist_answered=True)
+    gate.largest_subgroup_gap.selection_rate = 0.1
+    assert check_task(task) == []
+    del task.sensitive[:]
+    del task.ethics_checklist[:]
+    assert {violation.field for violation in check_task(task)} == {
+        "gates[0].largest_subgroup_gap",
+        "gates[0].checklist_answered",
+    }
+    other = load_task("examples/digits/task.yaml")
+    other.gates.add(rung="full", audit_within_days=7)
+    assert {violation.field for violation in check_task(other)} == {"gates[0]"}
 
 
 def test_the_line_is_that_of_the_value():
