@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from audit.fairness.impact import Impact, impact_ratios
-from audit.reports.documents.evidence import FOOTER, Evidence, GroupEvidence
+from audit.reports.documents.evidence import FOOTER, Evidence, GroupEvidence, rate_text
 from audit.reports.layout import Cell, Interval, Mark, Page, Section, Table, Text
 
 SMALLEST_SHARE = 0.02
@@ -93,8 +93,15 @@ def bias_audit(evidence: Evidence) -> Page:
 def selection_section(table: SelectionTable) -> Section:
     """A table as people read it: ratios with three digits, marked below four fifths."""
     rows: tuple[tuple[Cell, ...], ...] = tuple(_row(one) for one in table.impacts)
-    columns = ("Category", "Applicants", "Selected", "Selection rate", "95 % interval", "Impact ratio")
-    drawn = Table(f"Selection by {table.title}.", columns, rows, frozenset((1, 2, 3)))
+    columns = (
+        "Category",
+        "Applicants",
+        "Selected",
+        "Selection rate, 95 % interval",
+        "0 to 100 %",
+        "Impact ratio",
+    )
+    drawn = Table(f"Selection by {table.title}.", columns, rows, frozenset((1, 2)))
     notes = [Text(f"{one.category}: {one.excluded}.") for one in table.impacts if one.excluded]
     if table.unknown_count:
         notes.append(Text(f"{table.unknown_count:,} people are of no known category: not rated."))
@@ -105,6 +112,6 @@ def _row(one: Impact) -> tuple[Cell, ...]:
     ratio: Cell = "not rated" if math.isnan(one.ratio) else f"{one.ratio:.3f}"
     if one.flagged and isinstance(ratio, str):
         ratio = Mark(ratio)
-    rate = f"{100 * one.rate.value:.1f} %" if one.rate.known else "unknown"
+    rate = rate_text("selection_rate", one.rate)
     interval = Interval(one.rate.value, one.rate.lower, one.rate.upper) if one.rate.known else ""
     return (one.category, f"{one.applicants:,}", f"{one.selected:,}", rate, interval, ratio)
