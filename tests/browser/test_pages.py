@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from boarfish import ledger_check
 from playwright.sync_api import Page, expect
 
 from tests.browser.walking import PATIENCE_MS, keep_picture, settled, visit
 from tests.story import Played
 
-pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.xdist_group("story"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -81,6 +82,35 @@ def test_audits_and_ledger(page):
         page.get_by_role("button", name="Download the report (HTML)").click()
     assert Path(download.value.path()).read_text().lstrip().lower().startswith("<!doctype html>")
     keep_picture(page, "audits")
+
+
+def test_a_document_is_chosen_read_and_taken_along(page):
+    visit(page, "Audits and ledger")
+    expect(page.get_by_text("open; a person must answer").first).to_be_visible()
+    page.get_by_role("combobox", name="Document").click()
+    page.get_by_role("option", name="Bias audit").click()
+    settled(page)
+    page.get_by_text("Read the document here").click()
+    expect(page.locator("iframe").last.content_frame.get_by_role("heading", level=1)).to_contain_text(
+        "Bias audit", timeout=PATIENCE_MS
+    )
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the document (HTML)").click()
+    assert "Impact ratio" in Path(download.value.path()).read_text()
+    keep_picture(page, "documents")
+
+
+def test_the_ledger_and_its_checkpoint_are_taken_along_and_hold(page):
+    visit(page, "Audits and ledger")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the signed checkpoint").click()
+    kept = ledger_check.read_checkpoint(Path(download.value.path()).read_text())
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the whole ledger").click()
+    with Path(download.value.path()).open(encoding="utf-8", newline="\n") as lines:
+        check = ledger_check.check_export(lines, kept=kept, trusted_key=kept.verifier_key)
+    assert check.problems == ()
+    assert check.entry_count >= kept.size > 0
 
 
 def test_the_runs_behind_the_deployment_can_be_looked_into(page):

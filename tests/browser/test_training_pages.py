@@ -13,7 +13,7 @@ from tests.browser.stage import VERSIONS, Stage, serve
 from tests.browser.walking import PATIENCE_MS, keep_picture, settled, visit
 from tests.story import ROOT, free_port
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 READY_WITHIN_S = 60
 
 

@@ -16,7 +16,7 @@ from services.training.settings import TrainingSettings
 from tests.integration.training.running_training import put_records, small_task
 
 # Each job brings torch up in several processes at once.
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(600)
 SUCCEEDED = training_pb2.TRAINING_JOB_STATE_SUCCEEDED
 
 
