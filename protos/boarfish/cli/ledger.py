@@ -36,6 +36,8 @@ def verify(
 ) -> None:
     """Checks the whole ledger. Exit status 1, and every bad entry by its number, when it does not hold."""
     if file is None:
+        if checkpoint is not None or key:
+            fail("--checkpoint and --key are for a file: name the export to check")
         _verify_served(as_json)
         return
     kept = None if checkpoint is None else _kept(checkpoint)
@@ -43,6 +45,8 @@ def verify(
         with file.open(encoding="utf-8", newline="\n") as lines:
             proof = lines.read(1) == "{"
             lines.seek(0)
+            if proof and kept is not None:
+                fail("a proof brings its own checkpoint: --checkpoint is for an export")
             check = (
                 _check_proof(lines.read(), file, key)
                 if proof
