@@ -1,23 +1,20 @@
 """How good a set of predictions is, from the counts of a profile: realised from labels, estimated without
 them.
 
-Sources: Hanley and McNeil, "The meaning and use of the area under a ROC curve", Radiology 1982; Naeini and
-others, "Obtaining well calibrated probabilities using Bayesian binning", AAAI 2015 (calibration error);
-NannyML's confidence-based performance estimation (CBPE) for accuracy without labels; Barlow and others 1972
-for isotonic regression.
+Sources: Newcombe, Statistics in Medicine 2006 (the interval of an AUC); those of `audit.rot.calibration` and
+`audit.rot.estimated`.
 """
 
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from audit.estimate import CONFIDENCE, Estimate, unknown
-from audit.intervals import proportion, z_of
+from audit.intervals import auc_bounds, proportion, z_of
 from audit.profiles.quality import QualityProfile
-
-Floats = npt.NDArray[np.float64]
+from audit.rot.calibration import calibration_error, mean_scores
+from audit.rot.estimated import estimated_accuracy
 
 FEW = 30
 """A rate of fewer people than this carries a warning."""
@@ -71,7 +68,7 @@ def quality(
         accuracy=rate(tp + tn, labelled),
         auc=auc(profile, confidence),
         brier=brier(profile, confidence),
-        calibration_error=calibration_error(profile),
+        calibration_error=calibration_error(profile, confidence),
         estimated_accuracy=estimated_accuracy(profile, reference, threshold=threshold, confidence=confidence),
         selection_rate=_with_warning(
             proportion(profile.positive_decision_count, profile.row_count, confidence, of="people")
@@ -87,7 +84,8 @@ def quality(
 def auc(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
     """Area under the ROC curve from score bins, ties within a bin counted half: 0.5 is chance, 1 perfect.
 
-    Unknown unless both outcomes have been seen. The interval is Hanley and McNeil's.
+    Unknown unless both outcomes have been seen. The interval is that of `audit.intervals.auc_bounds`, which
+    spans most of 0 to 1 for 2 or 5 people.
     """
     positives = profile.labelled_positive_counts.astype(float)
     negatives = profile.labelled_counts - positives
@@ -96,10 +94,8 @@ def auc(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
         return unknown("both outcomes must have been seen", int(p + n), confidence)
     below = np.cumsum(negatives) - negatives
     value = float((positives @ (below + negatives / 2)) / (p * n))
-    q1, q2 = value / (2 - value), 2 * value**2 / (1 + value)
-    variance = (value * (1 - value) + (p - 1) * (q1 - value**2) + (n - 1) * (q2 - value**2)) / (p * n)
-    half = z_of(confidence) * math.sqrt(max(variance, 0.0))
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), confidence, int(p + n))
+    lower, upper = auc_bounds(value, p, n, confidence)
+    return Estimate(value, lower, upper, confidence, int(p + n))
 
 
 def brier(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
@@ -112,77 +108,12 @@ def brier(profile: QualityProfile, confidence: float = CONFIDENCE) -> Estimate:
     if n <= 0:
         return unknown("no people with a known outcome yet", 0, confidence)
     value = profile.squared_error_sum / n
-    score = _mean_scores(profile)
+    score = mean_scores(profile)
     positives = profile.labelled_positive_counts
     negatives = profile.labelled_counts - positives
     fourth = float(positives @ (1 - score) ** 4 + negatives @ score**4) / n
     half = z_of(confidence) * math.sqrt(max(fourth - value**2, 0.0) / n)
     return Estimate(value, max(0.0, value - half), value + half, confidence, n)
-
-
-def calibration_error(profile: QualityProfile) -> Estimate:
-    """Mean absolute gap between mean score and share of positive outcomes over score bins: 0 perfect. No
-    interval.
-
-    With few people a bin it is biased upwards; below 10 people a bin in use it carries a warning.
-    """
-    n = profile.labelled_count
-    if n <= 0:
-        return unknown("no people with a known outcome yet")
-    used = profile.labelled_counts > 0
-    counts = profile.labelled_counts[used]
-    gap = np.abs(_mean_scores(profile)[used] - profile.labelled_positive_counts[used] / counts)
-    warnings = (
-        () if n >= 10 * used.sum() else ("few people in each score bin: the error looks larger than it is",)
-    )
-    return Estimate(float(counts @ gap) / n, count=n, warnings=warnings)
-
-
-def estimated_accuracy(
-    profile: QualityProfile,
-    reference: QualityProfile | None,
-    *,
-    threshold: float = 0.5,
-    confidence: float = CONFIDENCE,
-) -> Estimate:
-    """Accuracy expected from scores alone, made honest by what scores of the reference came to (CBPE).
-
-    It assumes that inputs may have moved but that a score still means what it meant on the reference; a
-    change in that it cannot see. Unknown without predictions or without a labelled reference. The interval
-    holds both the luck of outcomes and the reference's own sampling error.
-    """
-    n = profile.row_count
-    if n <= 0:
-        return unknown("no predictions yet", 0, confidence)
-    if reference is None or reference.labelled_count <= 0:
-        return unknown("the reference has no labels to calibrate by", n, confidence)
-    chance, variance = _calibration(reference)
-    centre = _mean_scores(profile)
-    right = np.where(centre >= threshold, chance, 1 - chance)
-    share = profile.score_counts / n
-    value = float(share @ right)
-    spread = float(share @ (right * (1 - right))) / n + float(share**2 @ variance)
-    half = z_of(confidence) * math.sqrt(spread)
-    return Estimate(value, max(0.0, value - half), min(1.0, value + half), confidence, n)
-
-
-def _calibration(reference: QualityProfile) -> tuple[Floats, Floats]:
-    """Chance of a positive outcome by score bin, made monotone, and its sampling variance."""
-    from sklearn.isotonic import isotonic_regression
-
-    counts = reference.labelled_counts.astype(float)
-    bins = len(counts)
-    prior = (np.arange(bins) + 0.5) / bins
-    smoothed = (reference.labelled_positive_counts + prior) / (counts + 1)
-    chance = np.clip(isotonic_regression(smoothed, sample_weight=counts + 1), 0.0, 1.0)
-    return chance, chance * (1 - chance) / (counts + 1)
-
-
-def _mean_scores(profile: QualityProfile) -> Floats:
-    bins = profile.bin_count
-    middle = (np.arange(bins) + 0.5) / bins
-    counts = profile.score_counts
-    return np.where(counts > 0, profile.score_sums / np.maximum(counts, 1), middle)
 
 
 def people(count: int) -> str:

@@ -5,7 +5,9 @@ import pytest
 from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
 
 from audit.profiles.quality import QualityCounter, QualityProfile
-from audit.rot.quality import Quality, auc, calibration_error, estimated_accuracy, quality
+from audit.rot.calibration import calibration_error
+from audit.rot.estimated import estimated_accuracy
+from audit.rot.quality import Quality, auc, quality
 
 BINS = 50
 
