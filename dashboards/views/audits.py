@@ -1,14 +1,16 @@
-"""Audits and the ledger.
+"""Audits, documents and the ledger.
 
-What was found on which date, and who did what, in a chain that shows any later change.
+What was found on which date, what there is to hand to others, and who did what, in a chain that shows any
+later change.
 """
 
 import json
 
 import streamlit as st
+from boarfish.errors import FailedPrecondition
 from google.protobuf.json_format import MessageToDict
 
-from dashboards import queries
+from dashboards import papers, queries
 
 
 def show_audits(name: str) -> None:
@@ -40,6 +42,34 @@ def show_audits(name: str) -> None:
     st.caption(f"SHA-256 of the report, as it stands in the ledger: {audit.sha256}")
 
 
+def show_documents(name: str) -> None:
+    """A document of the reader's choice: what is open in it first, then the whole, to read or take along."""
+    kind = st.selectbox("Document", list(papers.KINDS), format_func=lambda one: papers.KINDS[one])
+    try:
+        made = papers.document(name, kind)
+    except FailedPrecondition as error:
+        st.info(error.message)
+        return
+    if made.open_questions:
+        count = len(made.open_questions)
+        st.warning(f"{count} {'question is' if count == 1 else 'questions are'} open; a person must answer.")
+        with st.expander("Open questions"):
+            for question in made.open_questions:
+                st.markdown(f"- {question}")
+            st.caption("Answer a question in the task file, in its own words, under ethics_checklist.")
+    else:
+        st.success("Every question is answered.")
+    stem = papers.KINDS[kind].partition(" (")[0].lower().replace(" ", "-")
+    content = json.dumps(MessageToDict(made.content), indent=2, ensure_ascii=False)
+    files = [("HTML", made.html, "html", "text/html"), ("JSON", content, "json", "application/json")]
+    if made.markdown:
+        files.append(("Markdown", made.markdown, "md", "text/markdown"))
+    for column, (form, text, ending, mime) in zip(st.columns(len(files)), files, strict=True):
+        column.download_button(f"Download the document ({form})", text, f"{name}-{stem}.{ending}", mime)
+    with st.expander("Read the document here"):
+        st.iframe(made.html, height=900)
+
+
 def show_ledger() -> None:
     """The newest entries and whether the chain holds."""
     entries, verdict = queries.ledger()
@@ -62,6 +92,25 @@ def show_ledger() -> None:
         hide_index=True,
         width="stretch",
     )
+    show_checkpoint()
+
+
+def show_checkpoint() -> None:
+    """The public key, and what to keep elsewhere to see later whether the ledger was altered or cut off."""
+    try:
+        signed = papers.checkpoint()
+    except FailedPrecondition as error:
+        st.error(error.message)
+    else:
+        st.markdown(
+            "Keep a checkpoint where the ledger is not: it shows later whether entries were altered or cut "
+            "off."
+        )
+        kept = f"{signed.verifier_key}\n{signed.note}"
+        st.download_button("Download the signed checkpoint", kept, "checkpoint.txt", "text/plain")
+        st.caption(f"Public key: {signed.verifier_key}")
+    st.download_button("Download the whole ledger", papers.ledger_file, "ledger.txt", "text/plain")
+    st.caption("`boarfish ledger verify ledger.txt --checkpoint checkpoint.txt` checks both, offline.")
 
 
 def main() -> None:
@@ -69,6 +118,8 @@ def main() -> None:
     st.title("Audits and ledger")
     st.header("Audits")
     show_audits(st.session_state["deployment"])
+    st.header("Documents")
+    show_documents(st.session_state["deployment"])
     st.header("Ledger")
     show_ledger()
 
