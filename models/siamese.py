@@ -71,7 +71,8 @@ class Siamese:
         ]
         check_target(problem, labels[0])
         torch.manual_seed(context.seed)
-        net = SiameseNet(body_of(config.architecture, context.weights))
+        body = body_of(config.architecture, context.weights)
+        net = SiameseNet(body, keeps_statistics=context.weights is not None)
         batches = ShuffledBatches(
             PairSource(train_rows, torch.from_numpy(labels[0])),
             PairSource(valid_rows, torch.from_numpy(labels[1])),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image, ImageDraw
 
-from examples.emoji.data import FOLDER, PACKAGE, base_of
+from examples.emoji.data import FOLDER, PACKAGE, base_of, weights
 from examples.pictures import png
 from examples.sources import package_files
 
@@ -26,6 +26,8 @@ OPAQUE = 127
 EVERY = 4
 
 Pixels = npt.NDArray[np.uint8]
+
+__all__ = ["table", "weights"]
 
 
 def table(share: float = 1.0) -> pa.Table:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image, ImageEnhance
 
+from examples.emoji.data import weights
 from examples.pictures import png
 from examples.sources import Package, package_files
 
@@ -25,6 +26,8 @@ SETS = 40
 PAIRS = 2
 # Thin lines are hardly to be seen when they are made this small.
 LEAST_COVER = 0.05
+
+__all__ = ["table", "weights"]
 
 
 def table(share: float = 1.0) -> pa.Table:

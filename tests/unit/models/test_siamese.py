@@ -51,6 +51,18 @@ def test_one_body_looks_at_both() -> None:
     assert sum(len(group) for group in net.groups) == len(list(net.parameters()))
 
 
+def test_a_pretrained_body_keeps_its_statistics_and_learns_all_the_same() -> None:
+    torch.manual_seed(0)
+    net = SiameseNet(body_of("resnet18"), keeps_statistics=True).train()
+    before = {name: value.clone() for name, value in net.body.named_buffers()}
+    net(*torch.rand(2, 4, 3, 32, 32)).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in net.body.named_buffers())
+    assert net.head.training
+    norm = net.body[1]
+    assert norm.weight.grad is not None
+    assert norm.weight.grad.abs().sum() > 0
+
+
 def test_the_two_pictures_are_changed_each_on_its_own() -> None:
     pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
     changes = PairChanges(SiameseConfig(augment=AugmentConfig(), image_size=24), torch.device("cpu"))
