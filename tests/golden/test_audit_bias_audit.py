@@ -66,13 +66,23 @@ def test_by_race_to_the_second_digit() -> None:
     assert [row[:2] for row in shown(RACE)[0].values()] == [row[:2] for row in RACE.values()]
 
 
+@pytest.mark.parametrize("applicants", [0, 1, 5, 17])
+def test_of_few_the_ratio_is_given_and_not_judged(applicants: int) -> None:
+    html = shown({"A": (100, 60, ""), "B": (applicants, applicants // 8, "")})[1]
+    assert 'class="mark"' not in html
+    assert f"B: {applicants} applicants are too few to say." in html
+
+
 def test_people_of_no_known_category_are_counted_and_not_rated() -> None:
     assert "250 people are of no known category: not rated." in shown(SEX)[1]
 
 
 def test_below_four_fifths_is_marked_and_below_two_per_cent_left_out_with_the_reason() -> None:
-    marked = re.findall(r'<span class="mark">(.*?)</span>', shown(CROSSED)[1])
-    assert marked == ["0.789"]
+    marked = re.findall(
+        r'<span class="mark">(.*?)</span>', shown({"A": (100, 60, ""), "B": (100, 45, "")})[1]
+    )
+    assert marked == ["0.750"]
+    assert 'class="mark"' not in shown({"A": (100, 60, ""), "B": (100, 48, "")})[1]
     found, html = shown(CROSSED, smallest_share=0.02)
     left_out = {category for category, row in found.items() if row[2] == "not rated"}
     assert left_out == {"Native Hawaiian female", "Native American male", "Native American female"}

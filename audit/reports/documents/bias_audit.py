@@ -14,6 +14,7 @@ from itertools import groupby
 from audit.fairness.impact import Impact, impact_ratios
 from audit.reports.documents.evidence import FOOTER, Evidence, GroupEvidence, rate_text
 from audit.reports.layout import Cell, Interval, Mark, Page, Section, Table, Text
+from audit.rot.quality import FEW
 
 SMALLEST_SHARE = 0.02
 
@@ -70,7 +71,7 @@ def bias_audit(evidence: Evidence) -> Page:
             Text(f"“Selected” means a positive decision. {evidence.positive_decision_means}"),
             Text(
                 "An impact ratio is the selection rate over the highest of any category. Below 0.80 is "
-                "marked (four fifths, 29 CFR 1607.4 D); with few people read the interval first."
+                f"marked (four fifths, 29 CFR 1607.4 D) where {FEW} people or more applied."
             ),
         ),
         (
@@ -91,7 +92,10 @@ def bias_audit(evidence: Evidence) -> Page:
 
 
 def selection_section(table: SelectionTable) -> Section:
-    """A table as people read it: ratios with three digits, marked below four fifths."""
+    """A table as people read it: ratios with three digits, marked below four fifths.
+
+    A category of 0, 1 or 5 applicants is never marked: it is said to be too few.
+    """
     rows: tuple[tuple[Cell, ...], ...] = tuple(_row(one) for one in table.impacts)
     columns = (
         "Category",
@@ -103,6 +107,11 @@ def selection_section(table: SelectionTable) -> Section:
     )
     drawn = Table(f"Selection by {table.title}.", columns, rows, frozenset((1, 2)))
     notes = [Text(f"{one.category}: {one.excluded}.") for one in table.impacts if one.excluded]
+    notes += [
+        Text(f"{one.category}: {one.applicants:,} applicants are too few to say.")
+        for one in table.impacts
+        if one.applicants < FEW and not one.excluded
+    ]
     if table.unknown_count:
         notes.append(Text(f"{table.unknown_count:,} people are of no known category: not rated."))
     return Section(f"By {table.title}", (drawn, *notes))
@@ -110,8 +119,8 @@ def selection_section(table: SelectionTable) -> Section:
 
 def _row(one: Impact) -> tuple[Cell, ...]:
     ratio: Cell = "not rated" if math.isnan(one.ratio) else f"{one.ratio:.3f}"
-    if one.flagged and isinstance(ratio, str):
-        ratio = Mark(ratio)
+    if one.flagged and one.applicants >= FEW:
+        ratio = Mark(f"{one.ratio:.3f}")
     rate = rate_text("selection_rate", one.rate)
     interval = Interval(one.rate.value, one.rate.lower, one.rate.upper) if one.rate.known else ""
     return (one.category, f"{one.applicants:,}", f"{one.selected:,}", rate, interval, ratio)
