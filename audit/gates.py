@@ -67,19 +67,17 @@ def at_most(name: str, what: str, found: Estimate, bound: float) -> Check:
 def each_at_most(
     name: str, what: str, found: Mapping[str, Estimate], bound: float, *, too_few: Sequence[str] = ()
 ) -> Check:
-    """None of `found`, named for people, may lie above `bound`; the worst of them speaks for all.
+    """None of `found` may lie above `bound`; the worst of them speaks for all.
 
-    Intervals should pay for their number (Bonferroni). Those of `too_few` are named and not judged; where
-    nobody is judged the check is inconclusive.
+    `what` names all of them for people ("the gap in error rates"), the keys of `found` each one ("the gap in
+    error rates between women and everyone else"). Intervals should pay for their number (Bonferroni). Those
+    of `too_few` are named and not judged; where nobody is judged the check is inconclusive.
     """
     left_out = f" Too few to judge: {_listed(too_few)}." if too_few else ""
     if not found:
-        sentence = f"{_capital(what)} cannot be told yet of anyone.{left_out}"
+        sentence = f"{_capital(what)} cannot be told yet.{left_out}"
         return Check(name, Verdict.INCONCLUSIVE, sentence)
-    checks = [
-        (at_most(name, f"{what} of {one}", estimate, bound), estimate.value)
-        for one, estimate in found.items()
-    ]
+    checks = [(at_most(name, one, estimate, bound), estimate.value) for one, estimate in found.items()]
     ranks = {Verdict.FAIL: 2, Verdict.INCONCLUSIVE: 1, Verdict.PASS: 0}
     worst, _ = max(checks, key=lambda pair: (ranks[pair[0].verdict], pair[1]))
     among = f" It is the worst of {len(checks):,}." if len(checks) > 1 else ""

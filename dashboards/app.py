@@ -42,6 +42,8 @@ def pages() -> tuple[list[st.Page], list[st.Page]]:
         st.Page(
             VIEWS / "subgroups.py", title="Subgroup errors", icon=":material/groups:", url_path="subgroups"
         ),
+        st.Page(VIEWS / "gates.py", title="Gates", icon=":material/stairs:", url_path="gates"),
+        st.Page(VIEWS / "appeals.py", title="Appeals", icon=":material/gavel:", url_path="appeals"),
         st.Page(
             VIEWS / "audits.py", title="Audits and ledger", icon=":material/fact_check:", url_path="audits"
         ),

@@ -98,6 +98,13 @@ def windows(
 
 
 @st.cache_data(ttl=KEEP_S, show_spinner=False)
+def gate(name: str, rung: str, model_version: str) -> monitoring_pb2.EvaluateGateResponse:
+    """What the gate to a rung says of a model version."""
+    request = monitoring_pb2.EvaluateGateRequest(deployment=name, rung=rung, model_version=model_version)
+    return client().monitoring.EvaluateGate(request)
+
+
+@st.cache_data(ttl=KEEP_S, show_spinner=False)
 def audits(name: str) -> list[monitoring_pb2.Audit]:
     """Audits of a deployment, newest first, without their reports."""
     return list(client().monitoring.ListAudits(monitoring_pb2.ListAuditsRequest(deployment=name)).audits)

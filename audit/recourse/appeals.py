@@ -160,10 +160,14 @@ def _surprises(group: AppealCounts, others: AppealCounts) -> tuple[float, float]
 def _everyone_in_words(counts: AppealCounts) -> str:
     if not counts.appeals:
         return f"None of {counts.decisions:,} decisions was appealed."
-    told = f"Of {counts.decisions:,} decisions {counts.appeals:,} were appealed"
+    told = f"{counts.appeals:,} of {counts.decisions:,} decisions {_was(counts.appeals)} appealed"
     if not counts.answered:
         return f"{told}; none of these appeals is answered yet."
-    return f"{told}; of {counts.answered:,} answered, {counts.upheld:,} were upheld."
+    return f"{told}. Of {counts.answered:,} answered, {counts.upheld:,} {_was(counts.upheld)} upheld."
+
+
+def _was(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _share(count: int, of: int) -> str:

@@ -42,9 +42,9 @@ _VERDICTS = {
     Verdict.INCONCLUSIVE: pb.GATE_VERDICT_INCONCLUSIVE,
 }
 _GAPS = {
-    "false_positive_rate": "false positive rate",
-    "false_negative_rate": "false negative rate",
-    "selection_rate": "share of positive decisions",
+    "false_positive_rate": "the gap in false positive rates",
+    "false_negative_rate": "the gap in false negative rates",
+    "selection_rate": "the gap in shares of positive decisions",
 }
 
 
@@ -147,27 +147,25 @@ class _Seen:
         groups = {
             group: counts for group, counts in total.subgroups.items() if len(group) == 1 or asked.crossings
         }
-        for rate, words in _GAPS.items():
+        for rate, what in _GAPS.items():
             if not asked.HasField(rate):  # type: ignore[arg-type]
                 continue
             judged, too_few = self._judged(groups, rate)
             confidence = 1 - (1 - CONFIDENCE) / max(1, len(judged))
             found = {
-                f"people who are {display_name(group, names)}": gates.lasting_gap(
-                    _hits(groups[group], rate),
-                    _others(total.quality, groups[group], rate),
-                    confidence=confidence,
-                    tightest_at=tightest_at,
+                f"{what} between people who are {display_name(group, names)} and everyone else": (
+                    gates.lasting_gap(
+                        _hits(groups[group], rate),
+                        _others(total.quality, groups[group], rate),
+                        confidence=confidence,
+                        tightest_at=tightest_at,
+                    )
                 )
                 for group in judged
             }
-            yield gates.each_at_most(
-                f"largest_subgroup_gap.{rate}",
-                f"the gap to everyone else in the {words}",
-                found,
-                getattr(asked, rate),
-                too_few=[display_name(group, names) for group in too_few],
-            )
+            bound = getattr(asked, rate)
+            few = [display_name(group, names) for group in too_few]
+            yield gates.each_at_most(f"largest_subgroup_gap.{rate}", what, found, bound, too_few=few)
 
     def _judged(self, groups: dict[Group, QualityProfile], rate: str) -> tuple[list[Group], list[Group]]:
         """Groups with enough people behind the rate, and the others, larger ones first."""
@@ -185,8 +183,13 @@ class _Seen:
             counts = comparison.column_counts(window, self.reference.profile)
             before = comparison.column_counts(self.reference.profile, self.reference.profile)
             confidence = 1 - (1 - CONFIDENCE) / max(1, len(counts))
-            distances = {name: _distance(compare(counts[name], before[name]), confidence) for name in counts}
-        what = "in the newest complete window, the distance from the reference"
+            distances = {
+                f"the distance of {name} from the reference, in the newest complete window,": (
+                    _distance(compare(counts[name], before[name]), confidence)
+                )
+                for name in counts
+            }
+        what = "how far inputs are from the reference"
         return gates.each_at_most("largest_drift", what, distances, bound)
 
     def _newest_complete(self) -> Profile | None:

@@ -126,6 +126,7 @@ class MadeLake:
     root: Path
     deployment: str = DEPLOYMENT
     seed: int = 7
+    made_task: task_pb2.Task = field(default_factory=task)
     next_sequence: dict[str, int] = field(default_factory=dict)
     ids: list[list[str]] = field(default_factory=list)
     truth: list[People] = field(default_factory=list)
@@ -137,7 +138,7 @@ class MadeLake:
     def add_reference(self, *versions: str, count: int = 4000) -> None:
         """Reference profiles of `versions`, all of the same held-out people."""
         found = people(np.random.default_rng(99), count)
-        profile = profiling.reference_profile(task(), found.table(), found.score, found.label)
+        profile = profiling.reference_profile(self.made_task, found.table(), found.score, found.label)
         blob = profiling.to_proto(profile).SerializeToString()
         rows = pa.table(
             {
@@ -147,7 +148,7 @@ class MadeLake:
                 "model_version": list(versions),
                 "deployment": [""] * len(versions),
                 "profile": pa.array([blob] * len(versions), pa.binary()),
-                "task": pa.array([task().SerializeToString()] * len(versions), pa.binary()),
+                "task": pa.array([self.made_task.SerializeToString()] * len(versions), pa.binary()),
                 "logged_time": pa.array([dt.datetime.now(dt.UTC)] * len(versions), UTC),
             }
         )

@@ -16,18 +16,20 @@ DAYS, PEOPLE = 21, 4200
 
 
 @pytest.fixture
-def task(monkeypatch: pytest.MonkeyPatch) -> task_pb2.Task:
+def task() -> task_pb2.Task:
     """The made task; what a test adds to it before its lake is made is what the model was trained for."""
-    made = made_lake.task()
-    monkeypatch.setattr(made_lake, "task", lambda: made)
-    return made
+    return made_lake.task()
 
 
 def filled(
-    home: Path, *, unfair: bool = False, home_shares: tuple[float, float, float] = (0.5, 0.4, 0.1)
+    home: Path,
+    task: task_pb2.Task,
+    *,
+    unfair: bool = False,
+    home_shares: tuple[float, float, float] = (0.5, 0.4, 0.1),
 ) -> None:
     """Three weeks of predictions, all of them labelled."""
-    made = MadeLake(home / "lake")
+    made = MadeLake(home / "lake", made_task=task)
     made.add_reference(CHAMPION, SHADOW)
     made.add_days(0, DAYS, unfair=unfair, home=home_shares)
     made.add_labels(0, DAYS)
@@ -57,7 +59,7 @@ async def test_a_gate_whose_every_condition_holds_passes(tmp_path: Path, task: t
         maximum_open_appeals=0,
         checklist_answered=True,
     )
-    filled(tmp_path)
+    filled(tmp_path, task)
     answer = await asked(tmp_path)
     assert answer.verdict == PASS, answer
     assert answer.model_version == CHAMPION
@@ -89,7 +91,7 @@ async def test_what_does_not_hold_is_told_failures_first(tmp_path: Path, task: t
         checklist_answered=True,
         audit_within_days=7,
     )
-    filled(tmp_path, unfair=True, home_shares=(0.1, 0.1, 0.8))
+    filled(tmp_path, task, unfair=True, home_shares=(0.1, 0.1, 0.8))
     answer = await asked(tmp_path)
     found = by_name(answer)
     assert answer.verdict == FAIL
@@ -107,7 +109,7 @@ async def test_what_does_not_hold_is_told_failures_first(tmp_path: Path, task: t
     assert order == sorted(order, key=[FAIL, UNSURE, PASS].index)
     assert "5,800 more are needed" in found["minimum_labelled_count"].sentence
     assert "male" in found["largest_subgroup_gap.false_negative_rate"].sentence
-    assert "of HOME is" in found["largest_drift"].sentence
+    assert "The distance of HOME from the reference" in found["largest_drift"].sentence
     assert "Who handles mistakes?" in found["checklist_answered"].sentence
     assert len(answer.reasons) == 7
 
@@ -119,7 +121,7 @@ async def test_too_little_data_and_no_conditions_pass_nobody(tmp_path: Path, tas
         largest_subgroup_gap=task_pb2.LargestSubgroupGap(false_positive_rate=0.9),
         largest_drift=0.9,
     )
-    lake = MadeLake(tmp_path / "lake")
+    lake = MadeLake(tmp_path / "lake", made_task=task)
     lake.add_reference(CHAMPION, SHADOW)
     lake.add_days(0, 1, count=5)
     async with monitoring(tmp_path) as stub:
@@ -147,7 +149,7 @@ async def test_too_little_data_and_no_conditions_pass_nobody(tmp_path: Path, tas
 
 async def test_appeals_and_audits_count(tmp_path: Path, task: task_pb2.Task) -> None:
     task.gates.add(rung="full", maximum_open_appeals=0, audit_within_days=1)
-    lake = MadeLake(tmp_path / "lake")
+    lake = MadeLake(tmp_path / "lake", made_task=task)
     lake.add_reference(CHAMPION, SHADOW)
     lake.add_days(0, 1, count=5)
     request = pb.EvaluateGateRequest(deployment=DEPLOYMENT, rung="full")

@@ -69,9 +69,10 @@ def test_upheld_rates_wait_for_answers():
 def test_everyone_is_told_from_the_first_appeal_on():
     assert everyone(AppealCounts(0, 0, 0, 0)).sentence == "None of 0 decisions was appealed."
     assert math.isnan(everyone(AppealCounts(0, 0, 0, 0)).appeal_rate.value)
-    assert "none of these appeals is answered yet" in everyone(AppealCounts(100, 1, 0, 0)).sentence
+    first = everyone(AppealCounts(100, 1, 0, 0)).sentence
+    assert first == "1 of 100 decisions was appealed; none of these appeals is answered yet."
     whole = everyone(AppealCounts(1000, 10, 8, 2))
-    assert whole.sentence == "Of 1,000 decisions 10 were appealed; of 8 answered, 2 were upheld."
+    assert whole.sentence == "10 of 1,000 decisions were appealed. Of 8 answered, 2 were upheld."
     assert whole.upheld_rate.value == 0.25
 
 

@@ -69,7 +69,7 @@ def test_moving_the_bound_the_easy_way_never_makes_it_worse(value, half, bound):
 
 
 def test_the_worst_of_many_speaks_and_those_too_few_to_judge_are_named():
-    found = {"women": proportion(5, 1000), "men": proportion(300, 1000)}
+    found = {"the gap of women": proportion(5, 1000), "the gap of men": proportion(300, 1000)}
     failed = gates.each_at_most("gap", "the gap", found, 0.1, too_few=["a", "b", "c", "d", "e", "f", "g"])
     assert failed.verdict is Verdict.FAIL
     assert "The gap of men is 0.3" in failed.sentence

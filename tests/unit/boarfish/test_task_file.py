@@ -76,19 +76,23 @@ def test_the_demos_task_loads():
         ('"0": under 3 years old', f'"{2**63}": x', "is not a whole number as a code is written"),
         ("    - gradient_boosting:", "      gradient_boosting:", "cannot stand beside tabular_net; keep one"),
         ("kind: binary_classification\n", "", "kind: "),
-        ("split:\n", "gates: [{rung: moon}]\nsplit:\n", "gates[0].rung: "),
-        ("split:\n", "gates: [{rung: full}]\nsplit:\n", "gates[0]: asks for nothing"),
+        ("rung: assisted", "rung: moon", "gates[0].rung: must be in list"),
+        ("rung: assisted", "rung: full", "a rung has one gate: put its conditions together"),
         (
-            "split:\n",
-            "gates: [{rung: full, checklist_answered: true}, {rung: full, audit_within_days: 3}]\nsplit:\n",
-            "a rung has one gate",
+            "minimum_accuracy: 0.7",
+            "minimum_accuracy: 1.5",
+            "gates[0].minimum_accuracy: must be greater than 0",
         ),
         (
-            "split:\n",
-            "gates: [{rung: full, largest_subgroup_gap: {crossings: true}}]\nsplit:\n",
-            "gates[0].largest_subgroup_gap: names no rate",
+            "largest_subgroup_gap: {false_positive_rate: 0.1, false_negative_rate: 0.1}",
+            "largest_subgroup_gap: {crossings: true}",
+            "gates[1].largest_subgroup_gap: names no rate",
         ),
-        ("split:\n", "gates: [{rung: full, minimum_accuracy: 1.5}]\nsplit:\n", "gates[0].minimum_accuracy: "),
+        (
+            "    maximum_open_alerts: 5",
+            "    maximum_open_alerts: 5\n  - rung: canary",
+            "gates[1]: asks for nothing",
+        ),
     ],
 )
 def test_a_mistake_is_named_by_line_and_key(old, new, said):
@@ -101,6 +105,7 @@ def test_a_mistake_is_named_by_line_and_key(old, new, said):
 
 def test_a_gate_asks_only_for_what_the_task_can_answer():
     task = load_task(TASK)
+    del task.gates[:]
     gate = task.gates.add(rung="full", checklist_answered=True)
     gate.largest_subgroup_gap.selection_rate = 0.1
     assert check_task(task) == []
