@@ -33,6 +33,9 @@ ROWS_A_CHUNK = 256
 # How much larger than they are trained at pictures are kept, so that turned and zoomed ones stay sharp.
 PRESIZE = 1.25
 ROWS_LOOKED_AT = 64
+# Levels that are added before rounding, in the exported graph too. Many pixels lie half-way between two
+# levels, where the last bit would decide.
+TIE = 1 / 256
 
 
 class UnreadablePicture(ValueError):
@@ -81,11 +84,19 @@ def decode(content: bytes | None) -> Image.Image:
 
 
 def resized(image: Image.Image, size: int) -> npt.NDArray[np.uint8]:
-    """uint8 `(size, size, 3)`, by averaging linear interpolation: what the exported graph's Resize does with
-    it, within one grey level.
+    """uint8 `(size, size, 3)`: linear, averaging where it makes smaller, rounded to whole levels.
+
+    By torch, since ONNX Runtime's Resize computes the same in float32; Pillow rounds between its two passes,
+    and a fifth of the pixels would come out one level apart.
     """
-    fitting = image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BILINEAR)
-    return np.asarray(fitting)
+    import torch
+    from torch.nn.functional import interpolate
+
+    if image.size == (size, size):
+        return np.asarray(image)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous().float()
+    fitting = interpolate(pixels, size=(size, size), mode="bilinear", antialias=True)
+    return (fitting[0] + TIE).round().clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
 
 def presize(column: pa.ChunkedArray, size: int) -> int:

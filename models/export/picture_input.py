@@ -1,7 +1,7 @@
 """The front of graphs that look at pictures: bytes of any height and width in, a net's input out.
 
-Resizing is that of `models.data.pictures.resized` within one grey level: linear, averaging where it makes
-smaller, rounded to bytes.
+Resizing is that of `models.data.pictures.resized`: linear, averaging where it makes smaller, in float32, then
+rounded to whole levels.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+
+from models.data.pictures import TIE
 
 
 def take_pictures(model: Any, inputs: Mapping[str, str], size: int) -> None:
@@ -26,10 +28,11 @@ def take_pictures(model: Any, inputs: Mapping[str, str], size: int) -> None:
             helper.make_tensor_value_info(name, TensorProto.UINT8, ["N", f"H{suffix}", f"W{suffix}", 3])
         )
         nodes += [
+            helper.make_node("Cast", [name], [f"{name}_levels"], to=TensorProto.FLOAT),
             # Without `exclude_outside` the edges would be averaged with pixels that are not there.
             helper.make_node(
                 "Resize",
-                [name, "", "", "picture_size"],
+                [f"{name}_levels", "", "", "picture_size"],
                 [f"{name}_resized"],
                 axes=[1, 2],
                 mode="linear",
@@ -37,8 +40,9 @@ def take_pictures(model: Any, inputs: Mapping[str, str], size: int) -> None:
                 exclude_outside=1,
                 coordinate_transformation_mode="half_pixel",
             ),
-            helper.make_node("Cast", [f"{name}_resized"], [f"{name}_levels"], to=TensorProto.FLOAT),
-            helper.make_node("Div", [f"{name}_levels", "white"], [f"{name}_unit"]),
+            helper.make_node("Add", [f"{name}_resized", "tie"], [f"{name}_moved"]),
+            helper.make_node("Round", [f"{name}_moved"], [f"{name}_whole"]),
+            helper.make_node("Div", [f"{name}_whole", "white"], [f"{name}_unit"]),
             helper.make_node("Transpose", [f"{name}_unit"], [picture], perm=[0, 3, 1, 2]),
         ]
     whole = [*nodes, *graph.node]
@@ -49,6 +53,7 @@ def take_pictures(model: Any, inputs: Mapping[str, str], size: int) -> None:
     graph.initializer.extend(
         [
             numpy_helper.from_array(np.array([size, size], np.int64), "picture_size"),
+            numpy_helper.from_array(np.array(TIE, np.float32), "tie"),
             numpy_helper.from_array(np.array(255, np.float32), "white"),
         ]
     )

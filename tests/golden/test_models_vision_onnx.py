@@ -1,4 +1,4 @@
-"""The graph of a net of pictures answers as PyTorch and Pillow do, for every kind of task."""
+"""The graph of a net of pictures answers as PyTorch does, for every kind of task."""
 
 import json
 from dataclasses import replace
@@ -20,15 +20,16 @@ from models.recipe import MULTICLASS, FitContext, Input, Problem, Target
 from models.vision import ConvNet, picture_net
 from tests.unit.models import picture_problems as small
 
-KINDS = [small.of_classes, small.of_two, small.of_labels, small.of_numbers, small.of_points]
+KINDS = [small.of_two, small.of_labels, small.of_numbers, small.of_points]
 
 
-@pytest.fixture(autouse=True)
-def one_thread_and_a_small_net(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def one_thread_and_a_small_net():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    monkeypatch.setitem(ARCHITECTURES, "resnet18", small.SMALL)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(ARCHITECTURES, "resnet18", small.SMALL)
+        yield
     torch.set_num_threads(threads)
 
 
@@ -36,6 +37,15 @@ def fitted(kind=small.of_classes, **more):
     problem, train = kind(64)
     _, valid = kind(24, seed=1)
     return ConvNet(small.config(**more)).fit(problem, train, valid, FitContext(device="cpu")), valid
+
+
+@pytest.fixture(scope="module")
+def of_classes(one_thread_and_a_small_net, tmp_path_factory):
+    """A model of colours, its validation rows and its graph."""
+    model, valid = fitted()
+    path = tmp_path_factory.mktemp("classes") / "model.onnx"
+    model.export_onnx(path)
+    return model, valid, path
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -59,21 +69,27 @@ def test_the_graphs_of_real_architectures_are_taken_by_onnx_runtime(architecture
     assert parity.equal, parity
 
 
-def test_a_graph_of_other_weights_is_found_out(tmp_path):
-    model, valid = fitted()
-    model.export_onnx(tmp_path / "model.onnx")
+def test_classes_are_answered_alike(of_classes):
+    model, valid, path = of_classes
+    assert model.check_onnx(path, valid, threads=1).equal
+
+
+def test_a_graph_of_other_weights_is_found_out(of_classes):
+    model, valid, path = of_classes
     with torch.no_grad():
         model.net.head[-1].bias[0] += 0.01
-    assert not model.check_onnx(tmp_path / "model.onnx", valid, threads=1).equal
+    different = model.check_onnx(path, valid, threads=1)
+    with torch.no_grad():
+        model.net.head[-1].bias[0] -= 0.01
+    assert not different.equal
 
 
 @pytest.mark.parametrize(("width", "height"), [(300, 200), (37, 100), (24, 24), (13, 24), (640, 25)])
-def test_the_graph_resizes_bytes_as_pillow_does(width, height, tmp_path):
-    model, _ = fitted(epochs=1)
-    model.export_onnx(tmp_path / "model.onnx")
+def test_the_graph_resizes_as_pictures_were_for_training(width, height, of_classes):
+    model, _, path = of_classes
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     own = model.outputs(resized(Image.fromarray(pixels), small.SIDE)[None], np.array([0])).softmax(1)
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(path)
     found = session.run(["probability"], {"image": pixels[None]})[0]
     assert np.abs(found - own.numpy()).max() <= TOLERANCE
 
@@ -104,10 +120,8 @@ def test_signals_become_pictures_inside_the_graph(kind, tmp_path):
     assert {figure.name for figure in model.figures(table, table)} >= {"confusion", "grad_cam"}
 
 
-def test_the_graph_names_its_classes_and_takes_pictures_of_any_size(tmp_path):
-    model, _ = fitted()
-    model.export_onnx(tmp_path / "model.onnx")
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+def test_the_graph_names_its_classes_and_takes_pictures_of_any_size(of_classes):
+    session = onnxruntime.InferenceSession(of_classes[2])
     assert [one.name for one in session.get_inputs()] == ["image"]
     assert json.loads(session.get_modelmeta().custom_metadata_map["classes"]) == list(small.CLASSES)
     for count, height, width in ((1, 24, 24), (3, 50, 31), (2, 7, 90)):

@@ -122,6 +122,13 @@ def column(*contents):
     return pa.chunked_array([pa.array(contents, pa.binary())])
 
 
+def test_resizing_averages_what_it_makes_smaller_and_rounds():
+    assert (resized(Image.new("RGB", (9, 5), (77, 0, 255)), 4) == [77, 0, 255]).all()
+    assert np.array_equal(resized(noise(16, 16), 16), np.asarray(noise(16, 16)))
+    near = np.asarray(noise(60, 40).resize((20, 20), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(resized(noise(60, 40), 20) - near).max() <= 1
+
+
 def test_a_column_is_read_in_order_and_what_is_unreadable_named():
     images = [noise(seed=seed) for seed in range(3)]
     told = []
