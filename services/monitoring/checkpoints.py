@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -105,7 +106,7 @@ class Checkpoints:
             for entry in ledger.stored(connection):
                 if last is not None and entry.sequence > last:
                     break
-                lines.append(f"{entry.hash}  {entry.content()}\n")
+                lines.append(f"{entry.hash}  {_content(entry)}\n")
                 if len(lines) == EXPORT_ROWS:
                     yield pb.ExportLedgerResponse(content="".join(lines))
                     lines = []
@@ -180,12 +181,20 @@ async def sign_or_log(checkpoints: Checkpoints) -> None:
     """Signs; a ledger that is not to be signed is told of in the log."""
     try:
         await asyncio.to_thread(checkpoints.sign)
-    except BoarfishError as error:
-        logger.error("the ledger was not signed", extra={"reason": error.message})
+    except (BoarfishError, OSError, sa.exc.SQLAlchemyError) as error:
+        logger.error("the ledger was not signed", extra={"reason": str(error)})
 
 
 def _leaf(entry: Entry) -> bytes:
-    return merkle.leaf_hash(entry.content().encode())
+    return merkle.leaf_hash(_content(entry).encode())
+
+
+def _content(entry: Entry) -> str:
+    """What is hashed of an entry; details that cannot be hashed any more are named so, and do not fit."""
+    try:
+        return entry.content()
+    except ValueError:
+        return replace(entry, details={"unreadable": ascii(entry.details)}).content()
 
 
 def _not_continued(what: str) -> FailedPrecondition:
@@ -201,7 +210,10 @@ def _key(path: Path) -> Ed25519PrivateKey:
     if not path.exists():
         text = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         _write_whole(path, text, 0o600)
-    key = load_pem_private_key(path.read_bytes(), password=None)
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError:
+        key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise FailedPrecondition(
             f"{path} holds no Ed25519 key. Move it away, and a new one is made at start."

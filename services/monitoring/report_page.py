@@ -49,7 +49,7 @@ def _quality(report: dict[str, Any]) -> Section:
     rated = {"This period": found, "Reference": report["reference_quality"]}
     if report["shadow"]:
         rated[f"Shadow {report['shadow']['model_version'][:12]}"] = report["shadow"]["quality"]
-    known = f"{found['labelled_count']} of {found['row_count']} decisions have a label."
+    known = f"{int(found['labelled_count']):,} of {int(found['row_count']):,} decisions have a label."
     told = f"The accuracy of a simple rule, {simplest['rule']}, is {share_text(simplest['accuracy'])}."
     return Section("Quality", (quality_table(f"{known} Intervals cover 95 %.", rated), Text(told)))
 
@@ -85,7 +85,7 @@ def _windows(report: dict[str, Any]) -> Section:
     rows = tuple(
         (
             window["period"]["start_time"][:DAY],
-            str(window["quality"]["row_count"]),
+            f"{int(window['quality']['row_count']):,}",
             estimate_text(window["quality"]["accuracy"]),
             estimate_text(window["quality"]["estimated_accuracy"]),
             ", ".join(window["drifting"]) + (" (simulated)" if window["simulations"] else ""),

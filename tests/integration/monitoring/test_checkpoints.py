@@ -47,6 +47,9 @@ def test_a_key_of_another_kind_is_refused(engine: sa.Engine, tmp_path: Path) -> 
     (tmp_path / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     with pytest.raises(FailedPrecondition, match="holds no Ed25519 key"):
         Checkpoints(engine, tmp_path)
+    (tmp_path / "key.pem").write_text("nonsense")
+    with pytest.raises(FailedPrecondition, match="holds no Ed25519 key"):
+        Checkpoints(engine, tmp_path)
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -73,6 +76,8 @@ def test_a_ledger_of_none_of_one_and_of_five_is_signed_and_grows(
         ("DELETE FROM ledger WHERE sequence > 2", "entry 5 is missing"),
         ("UPDATE ledger SET actor = 'Bob' WHERE sequence = 5", "entry 5 was altered"),
         ("UPDATE ledger SET details = 'x' WHERE sequence = 5", "entry 5 was altered"),
+        ("UPDATE ledger SET details = '{\"a\": NaN}' WHERE sequence = 5", "entry 5 was altered"),
+        ("UPDATE ledger SET details = '[\"\\ud800\"]' WHERE sequence = 5", "entry 5 was altered"),
     ],
 )
 def test_while_it_runs_the_newest_entry_must_stay(
@@ -86,6 +91,8 @@ def test_while_it_runs_the_newest_entry_must_stay(
     with pytest.raises(FailedPrecondition, match=told):
         checkpoints.sign()
     assert (tmp_path / "checkpoint").read_text() == kept.note
+    lines = "".join(part.content for part in checkpoints.export()).splitlines(keepends=True)
+    assert not ledger_check.check_export(lines).holds
 
 
 @pytest.mark.parametrize("at", [1, 3, 6])
