@@ -4,10 +4,11 @@ Profiles: two windows of 1,000,000 rows x 20 columns (10 numbers, 5 codes, 5 tex
 65,536, profiled and compared column by column; beside evidently's `DataDriftPreset` over the same columns.
 evidently's time grows with rows: by default it is measured on 100,000 and its time for all of them is said as
 what it is, that figure times ten. With `--evidently-rows 1000000` nothing is extrapolated (minutes). Then a
-merge of 1,000 stored profiles.
+merge of 1,000 stored profiles, of 20 columns and of 3 columns with 89 subgroups each.
 
-Subgroups: error rates with Wilson intervals by 10 groups, and by 10 x 2 crossed, beside fairlearn's
-`MetricFrame`, which gives no intervals; the largest difference of a value is printed.
+Subgroups: error rates with Wilson intervals by 10 groups, and by 10 x 2 crossed, and the AUC of each group,
+beside fairlearn's `MetricFrame`, which gives no intervals; the largest difference of a value is printed. Then
+the worst-off slice over five attributes.
 
 Figures are medians of `--rounds`; peers take turns, evidently runs once.
 """
@@ -25,13 +26,20 @@ import pyarrow as pa
 
 from audit.drift.columns import ColumnComparison, compare_columns
 from audit.fairness.rates import crossed_rates, group_rates
+from audit.fairness.scores import group_auc
+from audit.fairness.slices import worst_slice
 from audit.profiles.profile import Profile, merge_all
-from audit.profiles.schema import ProfileSchema
+from audit.profiles.schema import ColumnKind, ColumnSchema, ProfileSchema
 
 BATCH_ROWS = 65_536
 NUMERIC = [f"number_{i}" for i in range(10)]
 CATEGORICAL = [f"code_{i}" for i in range(5)] + [f"text_{i}" for i in range(5)]
 MOVED = 9
+PEOPLE = (("sex", "ab"), ("race", "abcdefghi"), ("age", "abcde"))
+PEOPLE_SCHEMA = ProfileSchema(
+    tuple(ColumnSchema(f"number_{i}", ColumnKind.NUMERIC, (-1.0, 0.0, 1.0)) for i in range(3)),
+    sensitive=tuple(name for name, _ in PEOPLE),
+)
 RATES = ("selection_rate", "accuracy", "false_positive_rate", "false_negative_rate", "true_positive_rate")
 
 
@@ -89,6 +97,15 @@ def fairlearn(groups: list[np.ndarray], positive: np.ndarray, label: np.ndarray)
     return frame.by_group
 
 
+def fairlearn_auc(groups: np.ndarray, score: np.ndarray, label: np.ndarray) -> Any:
+    """AUC by group."""
+    from fairlearn.metrics import MetricFrame
+    from sklearn.metrics import roc_auc_score
+
+    frame = MetricFrame(metrics=roc_auc_score, y_true=label, y_pred=score, sensitive_features=groups)
+    return frame.by_group
+
+
 def timed(work: Callable[[], Any], rounds: int) -> tuple[float, Any]:
     """Median seconds, and what the last round gave."""
     seconds = []
@@ -132,6 +149,21 @@ def profiles(rows: int, evidently_rows: int, rounds: int) -> None:
     parts = [profiled(first.slice((i * 1_000) % max(rows - 1_000, 1), 1_000), schema) for i in range(1_000)]
     seconds, _ = timed(lambda: merge_all(parts), rounds)
     print(f"merge of 1,000 profiles of 20 columns: boarfish {1e3 * seconds:.0f} ms")
+    parts = [peopled(2_000, rng) for _ in range(1_000)]
+    seconds, merged = timed(lambda: merge_all(parts), rounds)
+    groups = len(merged.subgroups)
+    print(f"merge of 1,000 profiles of {groups} subgroups each: boarfish {1e3 * seconds:.0f} ms")
+
+
+def peopled(rows: int, rng: np.random.Generator) -> Profile:
+    """A profile of scored and labelled people of 2 x 9 x 5 values of three attributes."""
+    attributes = {name: np.array([*values])[rng.integers(0, len(values), rows)] for name, values in PEOPLE}
+    table = pa.table({**attributes, **{f"number_{i}": rng.normal(size=rows) for i in range(3)}})
+    score = rng.random(rows)
+    profile = Profile.empty(PEOPLE_SCHEMA)
+    profile.add_rows(table, score, score >= 0.5)
+    profile.add_labels(score, score >= 0.5, rng.random(rows) < score, attributes)
+    return profile
 
 
 def subgroups(rows: int, rounds: int) -> None:
@@ -161,6 +193,16 @@ def subgroups(rows: int, rounds: int) -> None:
     apart = max(np.abs(values[name][0] - frame[name].to_numpy(float)).max() for name in RATES)
     print(f"the same for 10, 2 and 10 x 2 groups: boarfish {1e3 * ours:.1f} ms")
     print(f"  fairlearn, 10 x 2 alone, {peer:.2f} s; {peer / ours:.0f} times as fast; differ by {apart:.0e}")
+    score = rng.normal(label)
+    ours, auc = timed(lambda: group_auc(first, score, label, 10), rounds)
+    peer, frame = timed(lambda: fairlearn_auc(first, score, label), 1)
+    apart = np.abs(auc.value - frame.to_numpy(float)).max()
+    print(f"AUC with intervals of {rows:,} rows x 10 groups: boarfish {1e3 * ours:.0f} ms")
+    print(f"  fairlearn, no intervals, {peer:.2f} s; {peer / ours:.1f} times as fast; differ by {apart:.0e}")
+    who = {"first": first, "second": second.astype(str)} | {f"n{i}": rng.normal(size=rows) for i in range(3)}
+    wrong = positive != label
+    ours, _ = timed(lambda: worst_slice(who, wrong, rng=rng), 1)
+    print(f"worst-off slice of {rows:,} rows over 5 attributes: boarfish {ours:.1f} s")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ from audit.profiles import column as columns
 from audit.profiles.bins import FixedBins
 from audit.profiles.column import CategoryColumn, NumericColumn
 from audit.profiles.profile import Profile, merge_all
+from audit.profiles.quality import QualityProfile
 from audit.profiles.schema import ColumnKind, ColumnSchema, ProfileSchema
+from audit.profiles.subgroups import Group, Subgroups
 from tests.unit.audit.made_profiles import SCHEMA, counts, groups, profile, scored, table
 
 PARTS = st.tuples(st.integers(0, 40), st.integers(0, 50), st.booleans())
@@ -86,6 +88,78 @@ def test_it_counts_what_pandas_counts() -> None:
     assert crossing.row_count == (chosen & (frame.RACE == "Asian").to_numpy()).sum()
     assert found.quality is not None
     assert found.quality.score_counts.tolist() == np.histogram(score, 10, (0, 1))[0].tolist()
+
+
+A, B, C = (("SEX", "1"),), (("SEX", "2"),), (("SEX", "1"), ("RACE", "Black"))
+COUNTED = st.dictionaries(st.sampled_from([A, B, C]), st.integers(0, 99))
+
+
+def subgroups(counted: dict[Group, int]) -> Subgroups:
+    """Groups in the order of the dictionary, each with its own number in every count."""
+    made = Subgroups(2)
+    for group, number in counted.items():
+        made[group] = QualityProfile(2, [number, 1], [number / 64, 0.5], true_positives=number)
+    return made
+
+
+def plain(found: Subgroups) -> dict[Group, tuple[list[int], list[float]]]:
+    return {group: (found[group].counts.tolist(), found[group].sums.tolist()) for group in found}
+
+
+@settings(max_examples=60, deadline=None)
+@given(COUNTED, COUNTED, COUNTED)
+def test_merging_subgroups_is_associative_and_commutative_whatever_their_order(
+    first: dict[Group, int], second: dict[Group, int], third: dict[Group, int]
+) -> None:
+    left, right, at_once = subgroups(first), subgroups(third), subgroups(second)
+    left.merge_all([subgroups(second)])
+    left.merge_all([subgroups(third)])
+    right.merge_all([subgroups(second), subgroups(first)])
+    at_once.merge_all([subgroups(third), subgroups(first)])
+    assert plain(left) == plain(right) == plain(at_once)
+    assert set(left) == {*first, *second, *third}
+    for group in left:
+        numbers = [part[group] for part in (first, second, third) if group in part]
+        assert left[group].true_positives == sum(numbers)
+        assert left[group].score_counts.tolist() == [sum(numbers), len(numbers)]
+
+
+def test_a_group_is_a_view_and_what_is_set_is_a_copy() -> None:
+    one = QualityProfile(2, [1, 2])
+    made = Subgroups(2)
+    made[A] = one
+    one.merge_all([QualityProfile(2, [5, 5])])
+    assert made[A].score_counts.tolist() == [1, 2]
+    made[A].merge_all([QualityProfile(2, [10, 0])])
+    assert made[A].score_counts.tolist() == [11, 2]
+    made.merge_all([made])
+    assert made[A].score_counts.tolist() == [22, 4]
+    assert (len(made), list(made), B in made) == (1, [A], False)
+    assert made[A].without(QualityProfile(2, [20, 4])).score_counts.tolist() == [2, 0]
+    with pytest.raises(KeyError):
+        made[B]
+
+
+def test_groups_of_other_score_bins_are_refused_whole() -> None:
+    made, other = subgroups({A: 3}), Subgroups(5)
+    before = plain(made)
+    with pytest.raises(ValueError, match="score bins differ: 2 and 5"):
+        made.merge_all([subgroups({A: 1}), other])
+    with pytest.raises(ValueError, match="score bins differ: 2 and 5"):
+        made[B] = QualityProfile(5)
+    with pytest.raises(ValueError, match="score bins differ: 2 and 5"):
+        made[A].without(QualityProfile(5))
+    assert plain(made) == before
+
+
+def test_groups_are_listed_alike_whatever_row_came_first() -> None:
+    rows, score, positive, _ = scored(300, 8)
+    back = rows.take(np.arange(300)[::-1])
+    forth, reverse = Profile.empty(SCHEMA), Profile.empty(SCHEMA)
+    forth.add_rows(rows, score, positive)
+    reverse.add_rows(back, score[::-1], positive[::-1])
+    assert list(forth.subgroups) == list(reverse.subgroups)
+    assert counts(forth) == counts(reverse)
 
 
 def test_a_missing_attribute_puts_a_person_in_no_group_of_it() -> None:
