@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+_PLAIN = json.JSONEncoder(ensure_ascii=False)
+
 
 def canonical_json(value: Any) -> str:
     """`value` as the one text that RFC 8785 gives it; integers beyond 2^53 keep all their digits.
@@ -22,7 +24,7 @@ def canonical_json(value: Any) -> str:
 
 def _json(value: Any) -> str:
     if value is None or isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
+        return _PLAIN.encode(value)
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
