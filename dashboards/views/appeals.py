@@ -31,11 +31,11 @@ SHORT = 60
 
 
 def short(appeal: pb.Appeal) -> str:
-    """An appeal in one line."""
+    """An appeal in one line, which no other has: choices are told apart by their words."""
     statement = " ".join(appeal.statement.split())
     words = statement if len(statement) <= SHORT else f"{statement[:SHORT].rstrip()}…"
-    late = ", overdue" if appeal.overdue else ""
-    return f"Due {appeal.due_time.ToDatetime():%d %b %Y}{late}, {STATES[appeal.state]}: “{words}”"
+    state = f"{STATES[appeal.state]}{', overdue' if appeal.overdue else ''}"
+    return f"Due {appeal.due_time.ToDatetime():%d %b %Y}, {state}: “{words}” ({appeal.id[:8]})"
 
 
 def attempt(step: Callable[..., T], *arguments: Any) -> T | None:
@@ -58,6 +58,12 @@ def plain(value: Any) -> str:
     if value is None:
         return ""
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def within(days: float) -> str:
+    """A span of days, rounded up."""
+    whole = max(1, math.ceil(days))
+    return "a day" if whole == 1 else f"{whole} days"
 
 
 def show_filing(deployment: str) -> None:
@@ -159,16 +165,12 @@ def show_waiting(found: list[pb.Appeal]) -> None:
     if not waiting:
         st.success("Nobody waits for an answer.")
         return
-    ids = [appeal.id for appeal in waiting]
-    wanted = st.session_state.get("appeal")
-    index = st.selectbox(
-        "Appeal",
-        range(len(waiting)),
-        index=ids.index(wanted) if wanted in ids else 0,
-        format_func=lambda place: short(waiting[place]),
-    )
-    st.session_state["appeal"] = ids[index]
-    known = appeals.one(ids[index])
+    lines = {appeal.id: short(appeal) for appeal in waiting}
+    wanted = st.session_state.get("appeal", waiting[0].id)
+    index = list(lines).index(wanted) if wanted in lines else 0
+    chosen = st.selectbox("Appeal", list(lines), index=index, format_func=lines.__getitem__)
+    st.session_state["appeal"] = chosen
+    known = appeals.one(chosen)
     appeal = known.appeal
     left, right = st.columns(2, gap="large")
     with left:
@@ -267,7 +269,7 @@ def main() -> None:
     wait = "1 waits" if known.open_count == 1 else f"{known.open_count:,} wait"
     late = f", {known.overdue_count:,} of them past the date that was promised" if known.overdue_count else ""
     median = known.median_answer_days
-    usual = "" if math.isnan(median) else f" Half are answered within {max(1, math.ceil(median))} days."
+    usual = "" if math.isnan(median) else f" Half are answered within {within(median)}."
     st.write(f"{known.everyone.sentence} {wait} for an answer{late}.{usual}")
     if said := st.session_state.pop("appeal-done", ""):
         st.success(said, icon=":material/check_circle:")
