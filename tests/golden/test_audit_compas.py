@@ -4,8 +4,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from audit.fairness.comparison import rate_gaps
 from audit.fairness.gaps import OutcomeWords, SubgroupQuality, subgroup_quality
 from audit.fairness.rates import RATES, group_rates
+from audit.intervals import clopper_pearson
 from audit.profiles.profile import Profile
 from audit.profiles.schema import ProfileSchema
 from tests.golden.published import compas
@@ -117,3 +119,27 @@ def test_equal_to_fairlearn() -> None:
     )
     for name in same:
         assert np.abs(rates.rate(name)[0] - frame.by_group.loc[names, name].to_numpy(float)).max() <= 1e-12
+
+
+@pytest.mark.parametrize(
+    ("race", "published"),
+    [("", (65.4, 64.3, 66.5)), ("African-American", (63.8, 62.2, 65.4)), ("Caucasian", (67.0, 65.1, 68.9))],
+)
+def test_accuracy_and_its_interval_as_published(race: str, published: tuple[float, float, float]) -> None:
+    """Dressel and Farid, "The accuracy, fairness, and limits of predicting recidivism", 2018, table 2 (D)."""
+    positive, label, races = decisions()
+    codes = np.array([0 if not race or one == race else 1 for one in races])
+    found = group_rates(codes, positive, label, 2).estimates("accuracy", interval=clopper_pearson).estimate(0)
+    # Printed to a tenth of a point, one of nine bounds cut off and not rounded.
+    assert (100 * found.value, 100 * found.lower, 100 * found.upper) == pytest.approx(published, abs=0.06)
+
+
+def test_the_published_difference_is_the_largest_of_the_false_positive_rates() -> None:
+    positive, label, races = decisions()
+    names, codes = np.unique(races, return_inverse=True)
+    found = rate_gaps(group_rates(codes, positive, label, len(names)), "false_positive_rate")
+    assert found.ratio is not None
+    assert names[np.nanargmax(found.difference.value)] == "African-American"
+    assert found.significant[names == "African-American"].all()
+    assert set(names[found.suppressed]) == {"Asian", "Native American"}
+    assert not found.significant[found.suppressed].any()
