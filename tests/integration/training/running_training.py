@@ -28,7 +28,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.common.model_store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[3]
-WITHIN_S = 120
+WITHIN_S = 300
 
 
 def small_task(*, epochs: int = 2, iterations: int = 10, **changes: object) -> task_pb2.Task:

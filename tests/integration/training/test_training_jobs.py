@@ -24,7 +24,7 @@ RUNNING = training_pb2.TRAINING_JOB_STATE_RUNNING
 QUEUED = training_pb2.TRAINING_JOB_STATE_QUEUED
 
 
-def wait_until(true, within_s=30.0):
+def wait_until(true, within_s=120.0):
     deadline = time.monotonic() + within_s
     while not true():
         assert time.monotonic() < deadline, "did not come true in time"
