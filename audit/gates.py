@@ -132,7 +132,9 @@ def lasting_share(
     """
     if count <= 0:
         return unknown("no people with a known outcome yet", 0, confidence)
-    return paired_difference(_arm(hits, count), confidence=confidence, tightest_at=tightest_at)
+    found = paired_difference(_arm(hits, count), confidence=confidence, tightest_at=tightest_at)
+    few = () if found.known and math.isfinite(found.lower) else (f"{count} outcomes are too few to be sure",)
+    return replace(found, warnings=few)
 
 
 def lasting_gap(

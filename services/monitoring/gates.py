@@ -98,7 +98,8 @@ class _Seen:
     def checks(self, gate: task_pb2.Gate) -> Iterator[Check]:
         """The conditions that a gate has."""
         total = profiles.read_total(self.connection, self.series)
-        quality = total.quality if total is not None and total.quality is not None else QualityProfile(1)
+        total = Profile.empty(self.reference.profile.schema) if total is None else total
+        quality = total.quality or QualityProfile(total.schema.score_bin_count)
         if gate.HasField("minimum_labelled_count"):
             name, least = "minimum_labelled_count", gate.minimum_labelled_count
             yield gates.count_at_least(
@@ -109,7 +110,7 @@ class _Seen:
             right = quality.true_positives + quality.true_negatives
             accuracy = gates.lasting_share(right, quality.labelled_count, tightest_at=tightest_at)
             yield gates.at_least("minimum_accuracy", "accuracy by labels", accuracy, gate.minimum_accuracy)
-        if gate.HasField("largest_subgroup_gap") and total is not None:
+        if gate.HasField("largest_subgroup_gap"):
             yield from self._gaps(gate.largest_subgroup_gap, total, tightest_at)
         if gate.HasField("largest_drift"):
             yield self._drift(gate.largest_drift)
@@ -194,7 +195,9 @@ class _Seen:
 
     def _newest_complete(self) -> Profile | None:
         length = self.reference.task.watch.window_days
-        total = profiles.all_series(self.connection, self.series.deployment)[self.series]
+        total = profiles.all_series(self.connection, self.series.deployment).get(self.series)
+        if total is None:
+            return None
         over = min(total.last_day + 1, self.position.watermark_us // DAY_US) // length
         for number in (over - 1, over - 2):
             start, end = number * length, (number + 1) * length

@@ -6,6 +6,7 @@ import pytest
 from boarfish import ledger_check
 from playwright.sync_api import Page, expect
 
+from services.common.lake import Lake, TableKind
 from tests.browser.walking import PATIENCE_MS, keep_picture, settled, visit
 from tests.story import Played
 
@@ -111,6 +112,38 @@ def test_the_ledger_and_its_checkpoint_are_taken_along_and_hold(page):
         check = ledger_check.check_export(lines, kept=kept, trusted_key=kept.verifier_key)
     assert check.problems == ()
     assert check.entry_count >= kept.size > 0
+
+
+def test_gates_say_in_words_what_holds(page):
+    visit(page, "Gates")
+    expect(page.get_by_text("stands on the rung full")).to_be_visible()
+    expect(page.get_by_text("Accuracy by labels is").first).to_be_visible()
+    expect(page.get_by_text("“Who handles appeals and mistakes?”, and 1 more")).to_be_visible()
+    keep_picture(page, "story-gates")
+
+
+def test_an_appeal_is_filed_by_its_prediction_id_and_answered(page, story: Played):
+    predictions = Lake(story.home / "lake").table(TableKind.PREDICTIONS, "employment")
+    person = predictions.read(version=1, columns=["prediction_id"]).column(0)[0].as_py()
+    visit(page, "Appeals")
+    page.get_by_test_id("stExpander").filter(has_text="File an appeal").locator("summary").click()
+    page.get_by_label("Prediction id").fill(person)
+    page.get_by_label("What they say").fill("I was at work in that week.")
+    page.get_by_role("button", name="File the appeal").click()
+    expect(page.get_by_text("Filed. An answer is owed by")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("What “at work” means:")).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    keep_picture(page, "story-appeals")
+    page.get_by_label("Your name").fill("Rosa")
+    page.get_by_role("button", name="Take it on").click()
+    expect(page.get_by_text("Rosa reviews this appeal now")).to_be_visible(timeout=PATIENCE_MS)
+    settled(page)
+    page.get_by_text("The decision stands").click()
+    settled(page)
+    page.get_by_label("What the person is told").fill("The survey says otherwise.")
+    page.get_by_role("button", name="Answer", exact=True).click()
+    expect(page.get_by_text("Answered in the name of Rosa")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_text("Nobody waits for an answer.")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def test_the_runs_behind_the_deployment_can_be_looked_into(page):
