@@ -28,9 +28,9 @@ def spread(
 
     Each of G groups gets an interval that misses at most 1 in G times as often, so all hold together; the
     true spread then lies between the highest lower less the lowest upper bound, and the highest upper less
-    the lowest lower one. Groups of fewer than `minimum` people that count are left out, and a warning says how
-    many; unknown when fewer than two are left (so where all have 0, 1 or 5 people). Raises `KeyError` for a
-    rate that is not in `audit.fairness.rates.RATES`.
+    the lowest lower one. Groups of fewer than `minimum` people that count are left out, and a warning says
+    how many; unknown when fewer than two are left (so where all have 0, 1 or 5 people). Raises `KeyError` for
+    a rate that is not in `audit.fairness.rates.RATES`.
     """
     hits, people = rates.hits_and_people(rate)
     enough = (people >= minimum) & (people > 0)
