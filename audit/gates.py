@@ -88,13 +88,13 @@ def count_at_least(name: str, what: str, found: int, bound: int) -> Check:
     """There must be `bound` of something; fewer is inconclusive, since more may come."""
     verdict = Verdict.PASS if found >= bound else Verdict.INCONCLUSIVE
     still = "" if found >= bound else f"; {bound - found:,} more are needed"
-    return Check(name, verdict, f"There are {found:,} {what} of the {bound:,} that are asked for{still}.")
+    return Check(name, verdict, f"{_capital(what)}: {found:,} of the {bound:,} that are asked for{still}.")
 
 
 def count_at_most(name: str, what: str, found: int, bound: int) -> Check:
     """There may be `bound` of something; more fail."""
     verdict = Verdict.PASS if found <= bound else Verdict.FAIL
-    return Check(name, verdict, f"There are {found:,} {what}; at most {bound:,} are allowed.")
+    return Check(name, verdict, f"{_capital(what)}: {found:,}; at most {bound:,} are allowed.")
 
 
 def done_within(name: str, what: str, age_days: float | None, bound_days: int) -> Check:
