@@ -63,6 +63,8 @@ class ConvNet:
         torch.manual_seed(context.seed)
         body = body_of(config.architecture, context.weights)
         net = picture_net(spec, body, config)
+        if problem.kind == MULTILABEL:
+            start_at_shares(net, label)
         if config.fit.frozen_epochs and context.weights is None:
             warnings.append("frozen_epochs trained the head on a body without pretrained weights.")
         device = device_for(context)
@@ -137,6 +139,16 @@ def picture_net(spec: PictureSpec, body: Body, config: ConvNetConfig) -> Picture
         head.append(Range((low - means) / deviations, (high - means) / deviations))
     front = None if spec.type == IMAGE else Signals(spec.type, config.signal).picture
     return PictureNet(body, head, front=front, size=config.image_size)
+
+
+def start_at_shares(net: PictureNet, label: Values) -> None:
+    """Lets the last layer give each label `(N, L)` its share of the training rows at first: with many labels
+    of which few are there, a start at one half wastes the first epochs on unlearning it (Lin and others,
+    "Focal loss for dense object detection", ICCV 2017, section 4.1).
+    """
+    share = torch.from_numpy((label.sum(0) + 1) / (len(label) + 2)).float()
+    with torch.no_grad():
+        net.head[-1].bias.copy_(torch.logit(share))  # type: ignore[operator]
 
 
 def learnt(spec: PictureSpec, label: Values, rows: PictureRows) -> Tensor:

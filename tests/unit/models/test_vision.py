@@ -10,11 +10,12 @@ import torch
 
 from models.configs import AugmentConfig, FitConfig
 from models.data.picture_rows import PictureBatches, PictureRows, RowSource
-from models.nets.heads import ARCHITECTURES
-from models.picture_model import best_threshold
+from models.data.targets import TargetSpec
+from models.nets.heads import ARCHITECTURES, body_of
+from models.picture_model import PictureSpec, best_threshold
 from models.progress import TrainingFailed, TrainingStopped
 from models.recipe import FitContext, Input, Problem, Target
-from models.vision import ConvNet, loss_of
+from models.vision import ConvNet, loss_of, picture_net, start_at_shares
 from tests.unit.models import picture_problems as small
 
 CPU = torch.device("cpu")
@@ -191,6 +192,14 @@ def test_smoothing_of_labels_moves_both_towards_one_half():
     target = torch.tensor([[1.0, 0.0]])
     assert loss_of(problem, 0.0)(sure, target) < 1e-6
     assert loss_of(problem, 0.2)(sure, target) == pytest.approx(2.0, rel=1e-3)
+
+
+def test_labels_start_at_their_shares():
+    problem, _ = small.of_labels(4)
+    spec = PictureSpec.of(problem, small.config(), TargetSpec("multilabel", ("labels",), ("red", "high")))
+    net = picture_net(spec, body_of("resnet18"), small.config())
+    start_at_shares(net, np.array([[1.0, 0.0]] * 8, np.float32))
+    assert torch.allclose(net.head[-1].bias.sigmoid(), torch.tensor([0.9, 0.1]))
 
 
 def test_the_best_threshold_divides_what_can_be_divided():
