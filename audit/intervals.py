@@ -6,10 +6,11 @@ Newcombe, "Interval estimation for the difference between independent proportion
 Clopper and Pearson, "The use of confidence or fiducial limits", Biometrika 1934. Zou and Donner,
 "Construction of confidence limits about effect measures", Statistics in Medicine 2008. Newcombe, "Confidence
 intervals for an effect size measure based on the Mann-Whitney statistic, part 2", Statistics in Medicine 2006
-(method 5).
+(method 5). Koopman, "Confidence intervals for the ratio of two binomial proportions", Biometrics 1984.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy.typing as npt
 from audit.estimate import CONFIDENCE, Estimate, unknown
 
 Counts = npt.ArrayLike
+WIDEST = 30.0
+"""Logarithm of the largest ratio that is looked at."""
 
 
 def z_of(confidence: float) -> float:
@@ -131,19 +134,46 @@ def auc_bounds(
 def ratio(k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE) -> Estimate:
     """`(k1 / n1) / (k2 / n2)` with the log interval of Katz; 1 is no difference.
 
-    Unknown when a side is empty or the second has no success; without an interval when the first has none.
+    Where that has no width, as the first has no success or both have nothing else, it is Koopman's score
+    interval: 1 of 1 against 1 of 1 is 1, anything from 0.2 to 4.8. Unknown when a side is empty or the second
+    has no success.
     """
+    count = int(n1 + n2)
     if n1 <= 0 or n2 <= 0 or k2 <= 0:
-        return unknown(
-            "a ratio needs observations on both sides and a success on the second", int(n1 + n2), confidence
-        )
+        reason = "a ratio needs observations on both sides and a success on the second"
+        return unknown(reason, count, confidence)
     value = (k1 / n1) / (k2 / n2)
-    if k1 <= 0:
-        return Estimate(
-            value, confidence=confidence, count=int(n1 + n2), warnings=("no success on the first side",)
-        )
-    spread = z_of(confidence) * math.sqrt(max(0.0, 1 / k1 - 1 / n1 + 1 / k2 - 1 / n2))
-    return Estimate(value, value * math.exp(-spread), value * math.exp(spread), confidence, int(n1 + n2))
+    if k1 <= 0 or (k1 == n1 and k2 == n2):
+        return Estimate(value, *koopman(k1, n1, k2, n2, confidence), confidence, count)
+    spread = z_of(confidence) * math.sqrt(1 / k1 - 1 / n1 + 1 / k2 - 1 / n2)
+    return Estimate(value, value * math.exp(-spread), value * math.exp(spread), confidence, count)
+
+
+def koopman(
+    k1: float, n1: float, k2: float, n2: float, confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """Score interval of `(k1 / n1) / (k2 / n2)`: all ratios that a chi-squared test does not contradict. It
+    needs `k2` above 0, and has a width whatever else the counts are.
+    """
+    largest = z_of(confidence) ** 2
+
+    def contradicted(log_ratio: float) -> bool:
+        over = math.exp(log_ratio)
+        # The likeliest second rate, were the first `over` times as large.
+        total, middle = (n1 + n2) * over, over * (n1 + k2) + k1 + n2
+        second = 2 * (k1 + k2) / (middle + math.sqrt(max(middle**2 - 4 * total * (k1 + k2), 0.0)))
+        first = over * second
+        squares = 0.0
+        for hits, of, rate in ((k1, n1, first), (k2, n2, second)):
+            scatter, apart = of * rate * (1 - rate), (hits - of * rate) ** 2
+            if apart > 1e-18 * of:
+                squares += apart / scatter if scatter > 0 else math.inf
+        return squares > largest
+
+    value = (k1 / n1) / (k2 / n2)
+    start, reach = math.log(value) if value > 0 else -WIDEST, WIDEST
+    lower = math.exp(_edge(contradicted, start, -reach)) if value > 0 else 0.0
+    return lower, math.exp(_edge(contradicted, start, reach))
 
 
 def two_sample_p_value(k1: float, n1: float, k2: float, n2: float) -> float:
@@ -162,6 +192,14 @@ def two_sample_p_value(k1: float, n1: float, k2: float, n2: float) -> float:
         return float(fisher_exact([[k1, n1 - k1], [k2, n2 - k2]])[1])
     z = (k1 / n1 - k2 / n2) / math.sqrt(pooled * (1 - pooled) * (1 / n1 + 1 / n2))
     return float(2 * ndtr(-abs(z)))
+
+
+def _edge(beyond: Callable[[float], bool], inside: float, outside: float) -> float:
+    """Where going from `inside` to `outside` is too far for the first time."""
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        inside, outside = (inside, middle) if beyond(middle) else (middle, outside)
+    return inside
 
 
 def holm(p_values: npt.ArrayLike) -> npt.NDArray[np.float64]:

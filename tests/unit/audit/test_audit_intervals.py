@@ -15,6 +15,7 @@ from audit.intervals import (
     difference,
     difference_bounds,
     holm,
+    koopman,
     proportion,
     ratio,
     two_sample_p_value,
@@ -81,10 +82,33 @@ def test_a_ratio_without_both_sides_is_unknown_and_says_why(counts: tuple[int, i
     assert "ratio needs" in found.warnings[0]
 
 
-def test_a_ratio_of_none_has_a_value_and_no_interval() -> None:
-    found = ratio(0, 5, 2, 5)
-    assert (found.value, math.isnan(found.lower)) == (0.0, True)
-    assert found.warnings
+def test_koopman_as_he_published_it() -> None:
+    assert np.round(koopman(36, 40, 16, 80), 3).tolist() == [2.940, 7.152]
+
+
+@pytest.mark.parametrize("counts", [(0, 5, 2, 5), (0, 1, 1, 1), (1, 1, 1, 1), (5, 5, 5, 5)])
+def test_a_ratio_of_none_or_of_all_still_has_a_wide_interval(counts: tuple[int, int, int, int]) -> None:
+    found = ratio(*counts)
+    assert found.lower <= found.value <= found.upper
+    assert found.upper - found.lower > 1
+    assert (found.lower == 0) == (counts[0] == 0)
+
+
+def test_koopman_turned_round_is_the_other_ratio_s() -> None:
+    lower, upper = koopman(7, 20, 11, 30)
+    assert koopman(11, 30, 7, 20) == pytest.approx((1 / upper, 1 / lower))
+
+
+@pytest.mark.parametrize(("first", "second"), [(0.02, 0.3), (0.9, 0.9), (0.5, 0.2)])
+def test_koopman_covers_at_every_outcome_weighed_by_its_chance(first: float, second: float) -> None:
+    inside = told = 0.0
+    for k1, chance in enumerate(binomtest_weights(15, first)):
+        for k2, other in enumerate(binomtest_weights(15, second)):
+            if k2 and chance * other > 1e-6:
+                lower, upper = koopman(k1, 15, k2, 15)
+                told += chance * other
+                inside += chance * other * (lower <= first / second <= upper)
+    assert 0.93 < inside / told < 0.99
 
 
 def test_no_one_is_no_proportion_and_one_person_spans_most_of_it() -> None:
