@@ -16,8 +16,8 @@ PROBLEM = Problem(
 
 
 def ratings(count: int = 3000, seed: int = 0, users: int = USERS) -> pa.Table:
-    """`count` ratings; even films are of one genre, liked by the young, odd ones of the other; film k is better
-    the larger k.
+    """`count` ratings; even films are of one genre, liked by the young, odd ones of the other; film k is
+    better the larger k.
     """
     random = np.random.default_rng(seed)
     user, film = random.integers(0, users, count), random.integers(0, FILMS, count)
