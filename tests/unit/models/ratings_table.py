@@ -1,4 +1,4 @@
-"""Made-up ratings whose structure is known: two tastes, good and bad films, and an age that tells the taste."""
+"""Made-up ratings of known structure: two tastes, good and bad films, an age that tells the taste."""
 
 import numpy as np
 import pyarrow as pa
