@@ -38,19 +38,17 @@ def main() -> None:
     tables = np.empty((len(valid), 2, 2))
     for number, row in enumerate(valid):
         said = trees.predict(pixel_features(pictures[row]))
-        place = 2 * masks[row].reshape(-1).astype(int) + said
+        place = (2 * masks[row].reshape(-1) + said).astype(int)
         tables[number] = np.bincount(place, minlength=4).reshape(2, 2)
     found = mean_iou(tables)
     right = np.trace(tables, axis1=1, axis2=2).sum() / tables.sum()
-    print(
-        f"gradient boosting: mean IoU {found.value:.3f} ({found.lower:.3f} to {found.upper:.3f}), pixels {right:.3f}"
-    )
+    print(f"mean IoU {found.value:.3f} ({found.lower:.3f} to {found.upper:.3f}), pixels {right:.3f}")
 
 
 def pixel_features(picture: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Of each pixel of a picture `(H, W, 3)`, `(H W, 23)`."""
     height, width = picture.shape[:2]
-    parts = [picture, np.stack(np.mgrid[:height, :width], 2)]
+    parts = [picture, np.moveaxis(np.mgrid[:height, :width].astype(float), 0, 2)]
     for wide in WIDTHS:
         mean = uniform_filter(picture, (wide, wide, 1))
         parts += [mean, np.sqrt(np.maximum(uniform_filter(picture**2, (wide, wide, 1)) - mean**2, 0))]

@@ -22,8 +22,8 @@ FOLDER = "usr/share/tuxpaint/stamps/"
 SIZE, KEPT = 64, 96
 # Stamps are dealt to as many sets; a pair is made within one, so that no stamp is on both sides of a split.
 SETS = 40
-# Pairs of each kind that a stamp begins.
-PAIRS = 2
+# Pairs of each kind that a stamp begins: of two views of it, and of it and another.
+PAIRS = 1
 # Thin lines are hardly to be seen when they are made this small.
 LEAST_COVER = 0.05
 

@@ -36,9 +36,8 @@ def main() -> None:
         score = peer.fit(apart[train], label[train]).predict_proba(apart[valid])[:, 1]
         found = auc(label[valid], score)
         accuracy = np.mean((score >= 0.5) == label[valid])
-        print(
-            f"{name:20} AUC {found.value:.3f} ({found.lower:.3f} to {found.upper:.3f}), accuracy {accuracy:.3f}"
-        )
+        interval = f"{found.lower:.3f} to {found.upper:.3f}"
+        print(f"{name:20} AUC {found.value:.3f} ({interval}), accuracy {accuracy:.3f}")
 
 
 def features(content: bytes) -> npt.NDArray[np.float64]:

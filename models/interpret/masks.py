@@ -11,7 +11,7 @@ from models.data.masked_pictures import columns_of
 from models.data.pictures import decode
 from models.figures import Bars, Figure, Matrix, Picture, Pictures
 from models.interpret.confusion import MOST_CLASSES
-from models.interpret.drawing import LONGEST_SIDE, Pixels, png, resized
+from models.interpret.drawing import LONGEST_SIDE, LUMA, Pixels, png, resized
 
 if TYPE_CHECKING:
     from models.mask_model import Counts, MaskModel
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORST_SHOWN = 8
 OTHERS_SHOWN = 4
 GAP_PIXELS = 4
-COVER = 0.55
+COVER = 0.65
 # Okabe and Ito's colours, which every eye tells apart; the first class, mostly the background, has none.
 COLOURS = np.array(
     [
@@ -105,10 +105,13 @@ def confusion_figure(tables: "Counts", classes: tuple[str, ...]) -> Figure:
 
 
 def painted(picture: Pixels, mask: Pixels) -> Pixels:
-    """The picture uint8 `(H, W, 3)` with the pixels of every class but the first in that class's colour."""
+    """The picture uint8 `(H, W, 3)` in grey, with the pixels of every class but the first in that class's
+    colour.
+    """
     colour = COLOURS[(mask.astype(int) - 1) % len(COLOURS)]
     cover = np.where(mask > 0, COVER, 0.0)[..., None]
-    found: Pixels = ((1 - cover) * picture + cover * colour).round().astype(np.uint8)
+    grey = (picture @ LUMA)[..., None]
+    found: Pixels = ((1 - cover) * grey + cover * colour).round().astype(np.uint8)
     return found
 
 
