@@ -29,6 +29,7 @@ SHARES = {
     "emoji_masks": 0.05,
     "emoji_points": 0.06,
     "fashion_mnist": 0.006,
+    "file_kinds": 0.25,
     "flights": 0.003,
     "movie_snippets": 0.05,
     "movielens": 0.02,
@@ -36,6 +37,7 @@ SHARES = {
     "shakespeare": 0.01,
     "spoken_words": 0.05,
     "stamps": 0.2,
+    "weather_days": 0.3,
 }
 
 

@@ -1,0 +1,1 @@
+"""What kind of file it is from its bytes, seen as a grey picture."""
