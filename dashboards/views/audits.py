@@ -32,10 +32,10 @@ def show_audits(name: str) -> None:
     report = json.dumps(MessageToDict(audit.report), indent=2)
     columns = st.columns(2)
     columns[0].download_button(
-        "Download the report (HTML)", audit.html, f"audit-{audit.id}.html", "text/html"
+        "Download the report (HTML)", audit.html, f"audit-{audit.id}.html", "text/html", on_click="ignore"
     )
     columns[1].download_button(
-        "Download the report (JSON)", report, f"audit-{audit.id}.json", "application/json"
+        "Download the report (JSON)", report, f"audit-{audit.id}.json", "application/json", on_click="ignore"
     )
     with st.expander("Read the report here"):
         st.iframe(audit.html, height=900)
@@ -65,7 +65,9 @@ def show_documents(name: str) -> None:
     if made.markdown:
         files.append(("Markdown", made.markdown, "md", "text/markdown"))
     for column, (form, text, ending, mime) in zip(st.columns(len(files)), files, strict=True):
-        column.download_button(f"Download the document ({form})", text, f"{name}-{stem}.{ending}", mime)
+        column.download_button(
+            f"Download the document ({form})", text, f"{name}-{stem}.{ending}", mime, on_click="ignore"
+        )
     with st.expander("Read the document here"):
         st.iframe(made.html, height=900)
 
@@ -107,9 +109,13 @@ def show_checkpoint() -> None:
             "off."
         )
         kept = f"{signed.verifier_key}\n{signed.note}"
-        st.download_button("Download the signed checkpoint", kept, "checkpoint.txt", "text/plain")
+        st.download_button(
+            "Download the signed checkpoint", kept, "checkpoint.txt", "text/plain", on_click="ignore"
+        )
         st.caption(f"Public key: {signed.verifier_key}")
-    st.download_button("Download the whole ledger", papers.ledger_file, "ledger.txt", "text/plain")
+    st.download_button(
+        "Download the whole ledger", papers.ledger_file, "ledger.txt", "text/plain", on_click="ignore"
+    )
     st.caption("`boarfish ledger verify ledger.txt --checkpoint checkpoint.txt` checks both, offline.")
 
 
