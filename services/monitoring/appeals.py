@@ -149,8 +149,8 @@ class Appeals:
         with self._engine.connect() as connection:
             if (earlier := _answered(connection, request)) is not None:
                 return earlier
+            # Whether it is open is asked under the lock: the same request may be answering it at this moment.
             appeal = _find(connection, request.id)
-            _require_open(appeal)
         self._require_label(request, appeal)
         with self._write_lock, self._engine.begin() as connection:
             if (earlier := _answered(connection, request)) is not None:

@@ -139,8 +139,11 @@ def test_an_appeal_is_filed_by_its_prediction_id_and_answered(page, story: Playe
     expect(page.get_by_text("Rosa reviews this appeal now")).to_be_visible(timeout=PATIENCE_MS)
     settled(page)
     page.get_by_text("The decision stands").click()
+    told = page.get_by_label("What the person is told")
+    # While Streamlit redraws, the old field may stand beside the new one.
+    expect(told).to_have_count(1, timeout=PATIENCE_MS)
     settled(page)
-    page.get_by_label("What the person is told").fill("The survey says otherwise.")
+    told.fill("The survey says otherwise.")
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.get_by_text("Answered in the name of Rosa")).to_be_visible(timeout=PATIENCE_MS)
     expect(page.get_by_text("Nobody waits for an answer.")).to_be_visible(timeout=PATIENCE_MS)

@@ -30,7 +30,7 @@ def employment() -> task_pb2.Task:
 def task_of(kind: str, model: str, metric: str, features: dict[str, str], **target: Any) -> task_pb2.Task:
     """A task of any kind with an id column: features by name and type, named as in a task file."""
     task = employment()
-    for name in ("features", "sensitive", "target", "decision", "watch", "training", "time_column"):
+    for name in ("features", "sensitive", "target", "decision", "watch", "training", "time_column", "gates"):
         task.ClearField(name)  # type: ignore[arg-type]
     task.kind = task_pb2.TaskKind.Value(f"TASK_KIND_{kind.upper()}")
     for name, one in features.items():
