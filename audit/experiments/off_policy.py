@@ -40,6 +40,8 @@ def snips(
             "the policy asked about would have made none of the logged decisions", len(value), confidence
         )
     mean = float((weight * value).sum()) / total
+    if len(value) == 1:
+        return Estimate(mean, confidence=confidence, count=1, warnings=_warnings(weight))
     spread = math.sqrt(float((weight**2 * (value - mean) ** 2).sum())) / total
     half = z_of(confidence) * spread
     return Estimate(mean, mean - half, mean + half, confidence, len(value), _warnings(weight))

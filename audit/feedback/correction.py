@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from audit.estimate import CONFIDENCE, Estimate, unknown
+from audit.experiments.off_policy import snips
 from audit.intervals import z_of
-
-FEWEST_EFFECTIVE = 30
 
 
 def inverse_propensity_mean(
@@ -32,16 +31,7 @@ def inverse_propensity_mean(
         )
     if not len(x):
         return unknown("nothing was seen", 0, confidence)
-    weight = 1 / chance
-    mean = float((weight * x).sum() / weight.sum())
-    effective = float(weight.sum() ** 2 / (weight**2).sum())
-    warnings: tuple[str, ...] = ()
-    if effective < FEWEST_EFFECTIVE:
-        warnings = (f"the {len(x):,} cases count as {effective:.0f}: few with large weights decide",)
-    if len(x) == 1:
-        return Estimate(mean, confidence=confidence, count=1, warnings=warnings)
-    half = z_of(confidence) * math.sqrt(float((weight**2 * (x - mean) ** 2).sum())) / float(weight.sum())
-    return Estimate(mean, mean - half, mean + half, confidence, len(x), warnings)
+    return snips(x, chance, np.ones(len(x)), confidence=confidence)
 
 
 def advised_exploration(

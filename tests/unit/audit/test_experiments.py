@@ -121,5 +121,6 @@ def test_what_was_never_tried_is_refused_and_few_are_warned_of():
     with pytest.raises(ValueError, match="never tried"):
         ips([1.0], [0.0], [1.0])
     assert math.isnan(ips([], [], []).value)
+    assert math.isnan(snips([1.0], [0.5], [1.0]).lower)
     assert math.isnan(snips([1.0, 0.0], [0.5, 0.5], [0.0, 0.0]).value)
     assert "count as" in ips(np.ones(5), np.full(5, 0.5), np.ones(5)).warnings[0]
