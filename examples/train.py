@@ -15,6 +15,7 @@ from typing import Annotated, Protocol
 import pyarrow as pa
 import typer
 from boarfish import Client, errors, load_task
+from boarfish.rows import arrow_batch, records_requests, table_parts
 from boarfish.v1 import common_pb2, ingestion_pb2, task_pb2, training_pb2
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -25,7 +26,6 @@ from services.supervisor import Suite, SuiteError
 
 FOLDER = Path(__file__).parent
 NEEDED = ("ingestion", "training", "monitoring")
-BATCH_BYTES = 4 * 1024 * 1024
 SUCCEEDED = training_pb2.TRAINING_JOB_STATE_SUCCEEDED
 
 
@@ -113,19 +113,14 @@ def _put_rows(client: Client, dataset: str, task: task_pb2.Task, rows: pa.Table,
         )
     )
 
-    def messages() -> Iterator[ingestion_pb2.PutRecordsRequest]:
+    def batches() -> Iterator[common_pb2.RowBatch]:
         sent = 0
-        for part in _parts(rows):
-            content = _to_ipc(part)
-            yield ingestion_pb2.PutRecordsRequest(
-                request_id=_digest(dataset, str(sent), content),
-                dataset=dataset,
-                batch=common_pb2.RowBatch(arrow_ipc=content),
-            )
+        for part in table_parts(rows.combine_chunks()):
+            yield arrow_batch(part)
             sent += part.num_rows
             progress.update(bar, completed=sent)
 
-    answer = client.ingestion.PutRecords(messages())
+    answer = client.ingestion.PutRecords(records_requests(dataset, batches(), key=dataset))
     if answer.rejected_count:
         first = answer.rejected_rows[0]
         raise RuntimeError(
@@ -133,20 +128,6 @@ def _put_rows(client: Client, dataset: str, task: task_pb2.Task, rows: pa.Table,
             f"{first.column} {first.reason}"
         )
     return int(answer.dataset_version)
-
-
-def _parts(rows: pa.Table) -> Iterator[pa.Table]:
-    """Slices of some megabytes each."""
-    count = max(1, min(rows.num_rows, BATCH_BYTES * rows.num_rows // max(rows.nbytes, 1)))
-    for start in range(0, rows.num_rows, count):
-        yield rows.slice(start, count)
-
-
-def _to_ipc(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows.combine_chunks())
-    return bytes(sink.getvalue())
 
 
 def _digest(*parts: str | bytes) -> str:
